@@ -1,0 +1,5 @@
+"""`python -m adutora.cli`."""
+
+from adutora.cli import console
+
+console()

@@ -1,0 +1,161 @@
+"""`adutora run FILE`: run a pipeline here, a process per stage."""
+
+import argparse
+import datetime as dt
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from adutora.cli.common import Home, add_home_arguments, home_of
+from adutora.errors import ConfigError
+
+if TYPE_CHECKING:
+    from adutora.dagconfig import DagConfig
+    from adutora.local.state import RunFolder, RunState
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the command to the parser."""
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        "run",
+        help="run a pipeline on this machine",
+        description="Run a pipeline on this machine: a process per stage, tables in a local lake.",
+    )
+    parser.add_argument("file", metavar="FILE", help="the pipeline file")
+    parser.add_argument("--pipeline", metavar="NAME", help="which pipeline, where the file has several")
+    parser.add_argument(
+        "-p", "--param", metavar="NAME=VALUE", action="append", default=[], help="value of a parameter; repeatable"
+    )
+    parser.add_argument("--date", metavar="YYYY-MM-DD", help="the run's date (default: today in the pipeline's zone)")
+    parser.add_argument("--only", metavar="STAGE", action="append", default=[], help="run only this stage; repeatable")
+    parser.add_argument(
+        "--from", dest="start", metavar="STAGE", action="append", default=[], help="run this stage and what follows"
+    )
+    parser.add_argument("--resume", metavar="RUN", help="go on with a run: what failed and what follows; `last` works")
+    parser.add_argument(
+        "--full-refresh", action="store_true", help="read everything again and rebuild the tables from it"
+    )
+    parser.add_argument("--parallel", metavar="N", type=int, help="most stages at once (default: the number of cores)")
+    parser.add_argument("--with", dest="others", metavar="FILE", action="append", default=[], help="validate with FILE")
+    parser.add_argument("--output", choices=("text", "json"), default="text", help="summary (default: text)")
+    add_home_arguments(parser, project=False)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the pipeline. Returns the exit code of the first stage that failed, or 0."""
+    # Its imports take as long as reading and compiling the file: side by side they cost one of the two.
+    from adutora.local.processes import Processes
+
+    if args.resume and (args.only or args.start or args.param or args.date):
+        raise ConfigError("--resume goes on with a run as it was begun", hint="leave out --only, --from, -p and --date")
+    processes = Processes()
+    try:
+        return _run(args, processes)
+    finally:
+        processes.close()
+
+
+def _run(args: argparse.Namespace, processes: Any) -> int:
+    from adutora.compile import compile_pipeline
+    from adutora.local.progress import LineProgress
+    from adutora.local.runner import Places, Runner
+    from adutora.local.state import locked, open_state_dir, slot
+    from adutora.local.summary import json_summary, text_summary
+    from adutora.validate import load_pipeline
+
+    loaded = load_pipeline(args.file, others=args.others, name=args.pipeline)
+    config = compile_pipeline(loaded.pipeline, loaded.project)
+    home = home_of(loaded, args)
+    open_state_dir(home.state_dir)
+    folder, state = _resumed(args, config, home) if args.resume else _new(args, config, home)
+    _refuse_unrunnable(config, state.selected)
+    progress = LineProgress(sys.stderr, config, state)
+    for warning in loaded.warnings:
+        progress.note(str(warning))
+    places = Places(
+        files_root=loaded.path.resolve().parent,
+        project_root=home.root,
+        state_dir=home.state_dir,
+        cwd=Path.cwd(),
+        lake_root=home.lake_root,
+        lake_layers=home.lake_layers,
+    )
+    with (
+        slot(home.state_dir, config.dag_id, config.concurrency, progress.note),
+        locked(folder.path / "lock", f"run {state.id}"),
+    ):
+        folder.save_config(config)
+        progress.begin(config)
+        code = Runner(config, state, folder, places, processes, progress, args.parallel).run()
+    progress.end()
+    if args.output == "json":
+        sys.stdout.write(json_summary(state, folder))
+    else:
+        sys.stdout.write(text_summary(state, config, folder, home.lake(), color=sys.stdout.isatty()))
+    return code
+
+
+def _refuse_unrunnable(config: "DagConfig", selected: list[str]) -> None:
+    from adutora.stages import why_not_runnable
+
+    bad = [
+        f"{stage.name} ({reason})"
+        for stage in config.stages
+        if stage.name in selected and (reason := why_not_runnable(stage.type, stage.block))
+    ]
+    if bad:
+        raise ConfigError(f"this version cannot run {', '.join(bad)}", hint="run the others with --only or --from")
+
+
+def _new(args: argparse.Namespace, config: "DagConfig", home: Home) -> "tuple[RunFolder, RunState]":
+    from adutora.local import graph
+    from adutora.local.params import parse_params
+    from adutora.local.schedule import run_info
+    from adutora.local.state import RunFolder, RunState, StageState, new_run_id, runs_dir
+
+    now = dt.datetime.now(dt.UTC)
+    params, given = parse_params(config.params, args.param)
+    identity = new_run_id(now)
+    folder = RunFolder(runs_dir(home.state_dir) / identity)
+    state = RunState(
+        id=identity,
+        pipeline=config.dag_id,
+        file=str(Path(args.file).resolve()),
+        hash=config.hash,
+        status="running",
+        run=run_info(config, identity, now, args.date),
+        params=params,
+        given_params=given,
+        lake=home.lake_root,
+        stages=[StageState(stage.name, stage.type) for stage in config.stages],
+        selected=graph.select(config, args.only, args.start),
+        full_refresh=args.full_refresh,
+    )
+    folder.path.mkdir(parents=True)
+    return folder, state
+
+
+def _resumed(args: argparse.Namespace, config: "DagConfig", home: Home) -> "tuple[RunFolder, RunState]":
+    from adutora.local import graph
+    from adutora.local.params import check_params
+    from adutora.local.state import StageState, find_run
+
+    folder = find_run(home.state_dir, args.resume)
+    state = folder.load()
+    if state.pipeline != config.dag_id:
+        raise ConfigError(f"run {state.id} is one of {state.pipeline}, not of {config.dag_id}")
+    if args.lake and home.lake_root != state.lake:
+        raise ConfigError(f"run {state.id} writes to {state.lake}", hint="leave --lake out")
+    home.__dict__.update(lake_root=state.lake)
+    check_params(config.params, state.params)
+    old = {stage.name: stage for stage in state.stages}
+    todo = graph.to_resume(config, {name: stage.status for name, stage in old.items()})
+    was_selected = set(state.selected)
+    state.selected = [name for name in todo if name in was_selected or name not in old]
+    state.stages = [
+        StageState(stage.name, stage.type) if stage.name in todo or stage.name not in old else old[stage.name]
+        for stage in config.stages
+    ]
+    state.status, state.hash, state.exit_code, state.ended_at = "running", config.hash, None, None
+    return folder, state

@@ -1,0 +1,433 @@
+"""Run a DagConfig: start what may start, retry what may be retried, end cleanly whatever happens."""
+
+import datetime as dt
+import heapq
+import itertools
+import os
+import random
+import select as selecting
+import shutil
+import signal
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from adutora.dagconfig import DagConfig, StageConfig
+from adutora.errors import (
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    EXIT_SOFTWARE,
+    EXIT_TEMPORARY,
+    AdutoraError,
+    ConfigError,
+)
+from adutora.local import graph
+from adutora.local.processes import Ended, Processes
+from adutora.local.state import RunFolder, RunState, StageState, Status
+from adutora.runtime.entry import OUTCOME, TASK
+from adutora.runtime.outcome import NEVER_RETRIED, Outcome
+from adutora.runtime.substitution import Scope, expand_json, truth
+from adutora.runtime.task import Task
+
+GRACE = 10.0  # seconds between asking a group to end and forcing it
+LONGEST_DELAY = 600.0  # seconds between two tries
+MAX_ITEMS = 1000
+
+
+class Progress(Protocol):
+    """Who is told what happens."""
+
+    def stage(self, state: StageState, text: str) -> None:
+        """Take in that something happened to a stage."""
+
+    def tick(self, state: RunState) -> None:
+        """Take in that time has passed."""
+
+
+@dataclass(frozen=True)
+class Places:
+    """Folders that a run works with, all absolute. `lake_layers` are roots of layers that have their own."""
+
+    files_root: Path
+    project_root: Path
+    state_dir: Path
+    cwd: Path
+    lake_root: str
+    lake_layers: dict[str, str]
+
+
+@dataclass
+class Try:
+    """One try of a stage, or of an item of its fan-out, that runs or waits for its time."""
+
+    stage: StageConfig
+    item: Any = None
+    index: int | None = None
+    number: int = 0
+    started: float = 0.0
+    deadline: float = 0.0
+    killed: float | None = None  # when it was asked to end
+    timed_out: bool = False
+    memory: int | None = None
+
+    @property
+    def id(self) -> str:
+        """Id among the processes of this run."""
+        return self.stage.name if self.index is None else f"{self.stage.name}[{self.index}]"
+
+
+@dataclass
+class FanOut:
+    """Items of a fan-out that have not started, and outcomes of those that have ended."""
+
+    waiting: list[tuple[int, Any]]
+    running: int = 0
+    outcomes: dict[int, Outcome] = field(default_factory=dict)
+    failed: Outcome | None = None
+
+
+class Runner:
+    """One run on this machine."""
+
+    def __init__(
+        self,
+        config: DagConfig,
+        state: RunState,
+        folder: RunFolder,
+        places: Places,
+        processes: Processes,
+        progress: Progress,
+        parallel: int | None = None,
+    ) -> None:
+        self.config, self.state, self.folder, self.places = config, state, folder, places
+        self._processes, self._progress = processes, progress
+        self._parallel = parallel or max(2, os.cpu_count() or 2)
+        self._running: dict[str, Try] = {}
+        self._later: list[tuple[float, int, Try]] = []
+        self._order = itertools.count()
+        self._fans: dict[str, FanOut] = {}
+        self._begun: dict[str, float] = {}
+        self._interrupts = 0
+        self._deadline = time.monotonic() + config.timeout if config.timeout else None
+
+    def run(self) -> int:
+        """Run to the end. Returns the exit code; the state is saved whenever it changes."""
+        previous = {
+            number: signal.signal(number, self._interrupt) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        }
+        wake, wakeup = os.pipe()
+        os.set_blocking(wakeup, False)
+        os.set_blocking(wake, False)
+        old = signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
+        try:
+            self.folder.save(self.state)
+            while self._step():
+                ready, _, _ = selecting.select([self._processes, wake], [], [], self._pause())
+                if wake in ready:
+                    os.read(wake, 4096)
+                for ended in self._processes.ended():
+                    self._take(ended)
+                self._enforce()
+                self._progress.tick(self.state)
+            return self._finish()
+        finally:
+            signal.set_wakeup_fd(old)
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+            os.close(wake)
+            os.close(wakeup)
+
+    # What may start
+
+    def _step(self) -> bool:
+        """Start what may start. Returns whether anything is left to wait for."""
+        if not self._interrupts:
+            self._start_waiting()
+            while self._later and self._later[0][0] <= time.monotonic() and self._room():
+                self._launch(heapq.heappop(self._later)[2])
+            for name, fan in self._fans.items():
+                self._start_items(name, fan)
+        elif not self._running:
+            return False
+        return bool(self._running or self._later or any(fan.waiting for fan in self._fans.values()))
+
+    def _room(self) -> bool:
+        return len(self._running) < self._parallel
+
+    def _start_waiting(self) -> None:
+        moved = True
+        while moved:
+            moved = False
+            statuses = self._statuses()
+            for stage in self.config.stages:
+                state = self.state.stage(stage.name)
+                if state.status != "waiting" or stage.name not in self.state.selected:
+                    continue
+                decision, why = graph.decide(stage, statuses)
+                if decision == "skip":
+                    self._skip(state, why)
+                    moved = True
+                elif decision == "start" and self._room():
+                    moved = self._begin(stage, state) or moved
+                statuses[stage.name] = state.status
+
+    def _statuses(self) -> dict[str, Status]:
+        """Status of each stage; one that this run was not asked to do counts as done."""
+        return {
+            stage.name: stage.status if stage.name in self.state.selected else "succeeded"
+            for stage in self.state.stages
+        }
+
+    def _skip(self, state: StageState, why: str | None) -> None:
+        state.status, state.message = "skipped", why
+        self._tell(state, f"skipped: {why}")
+
+    def _begin(self, stage: StageConfig, state: StageState) -> bool:
+        """Start a stage whose time has come, if its `when` holds."""
+        try:
+            scope = Scope.of(self._task(Try(stage)))
+            if not truth(stage.when, scope):
+                self._skip(state, f"when: {stage.when if isinstance(stage.when, str) else 'false'} is false")
+                return True
+            items = self._items(stage, scope)
+        except AdutoraError as error:
+            outcome = Outcome()
+            outcome.fail(error)
+            self._fail(state, outcome)
+            return True
+        state.status = "running"
+        self._begun[stage.name] = time.monotonic()
+        shutil.rmtree(self.folder.stage_dir(stage.name) / "items", ignore_errors=True)
+        if items is None:
+            self._launch(Try(stage))
+        else:
+            self._tell(state, f"started, {len(items)} items")
+            self._fans[stage.name] = FanOut(list(enumerate(items)))
+            if not items:
+                self._gather(stage)
+        return True
+
+    @staticmethod
+    def _items(stage: StageConfig, scope: Scope) -> list[Any] | None:
+        if stage.for_each is None:
+            return None
+        values = expand_json(stage.for_each["values"], scope)
+        if not isinstance(values, list):
+            raise ConfigError(f"forEach.values of {stage.name!r} is {values!r}", hint="it must be a list")
+        if len(values) > MAX_ITEMS:
+            raise ConfigError(
+                f"forEach.values of {stage.name!r} has {len(values):,} values", hint=f"at most {MAX_ITEMS:,}"
+            )
+        return values
+
+    def _start_items(self, name: str, fan: FanOut) -> None:
+        most = int(self.config.stage(name).for_each["maxParallel"])  # type: ignore[index]
+        while fan.waiting and fan.failed is None and fan.running < most and self._room():
+            index, item = fan.waiting.pop(0)
+            fan.running += 1
+            self._launch(Try(self.config.stage(name), item=item, index=index))
+        if fan.failed is not None:
+            fan.waiting.clear()
+
+    # Tries
+
+    def _task(self, one: Try) -> Task:
+        return Task(
+            config=self.config,
+            stage_name=one.stage.name,
+            run=self.state.run,
+            params=self.state.params,
+            given_params=tuple(self.state.given_params),
+            attempt=one.number,
+            files_root=self.places.files_root,
+            project_root=self.places.project_root,
+            state_dir=self.places.state_dir,
+            task_dir=self.folder.stage_dir(one.stage.name, one.index),
+            cwd=self.places.cwd,
+            lake_root=self.places.lake_root,
+            lake_layers=self.places.lake_layers,
+            item=one.item,
+            item_index=one.index,
+            full_refresh=self.state.full_refresh,
+            outputs={
+                stage.name: stage.outputs
+                for stage in self.state.stages
+                if stage.outputs and stage.name in one.stage.depends_on
+            },
+            memory=one.memory,
+        )
+
+    def _launch(self, one: Try) -> None:
+        one.number += 1
+        state = self.state.stage(one.stage.name)
+        state.tries = max(state.tries, one.number)
+        task = self._task(one)
+        task.task_dir.mkdir(parents=True, exist_ok=True)
+        (task.task_dir / OUTCOME).unlink(missing_ok=True)
+        task.save(task.task_dir / TASK)
+        one.started = time.monotonic()
+        one.deadline = one.started + one.stage.timeout
+        one.killed, one.timed_out = None, False
+        self._running[one.id] = one
+        self._processes.start(
+            one.id, task.task_dir, self.folder.config_path, self.folder.log_path(one.stage.name, one.index)
+        )
+        self._tell(state, f"{_item(one)}started" + (f", try {one.number}" if one.number > 1 else ""))
+
+    def _take(self, ended: Ended) -> None:
+        """Take in that a process ended."""
+        one = self._running.pop(ended.id, None)
+        if one is None:
+            return
+        outcome = self._outcome(one, ended)
+        stopped = self._interrupts and outcome.exit_code != EXIT_OK
+        if outcome.exit_code != EXIT_OK and not stopped and self._retry(one, outcome):
+            return
+        if one.index is None:
+            self._end(one.stage, outcome, stopped=bool(stopped))
+            return
+        fan = self._fans[one.stage.name]
+        fan.running -= 1
+        fan.outcomes[one.index] = outcome
+        if outcome.exit_code != EXIT_OK and fan.failed is None:
+            outcome.error = f"item {one.index}: {outcome.error}"
+            fan.failed = outcome
+        if fan.running == 0 and (not fan.waiting or fan.failed or self._interrupts):
+            self._gather(one.stage, stopped=bool(stopped))
+
+    def _outcome(self, one: Try, ended: Ended) -> Outcome:
+        """Return the outcome that a process left, or one that says why it left none."""
+        try:
+            outcome = Outcome.load(self.folder.stage_dir(one.stage.name, one.index) / OUTCOME)
+        except (OSError, ValueError, TypeError):
+            outcome = Outcome(exit_code=ended.code or EXIT_SOFTWARE)
+            name = signal.Signals(ended.signal).name if ended.signal else None
+            outcome.error = f"its process was ended by {name}" if name else f"its process ended with code {ended.code}"
+            outcome.reason = "Killed" if name else "NoOutcome"
+        outcome.peak_memory = max(ended.peak, outcome.peak_memory or 0)
+        if one.timed_out and outcome.exit_code != EXIT_OK:
+            outcome.exit_code, outcome.reason = EXIT_TEMPORARY, "Timeout"
+            outcome.error = f"took longer than its timeout of {one.stage.timeout} s"
+            outcome.hint = "raise timeout, or make it do less"
+        elif outcome.exit_code == EXIT_INTERRUPTED and not self._interrupts:
+            outcome.exit_code = EXIT_TEMPORARY
+            outcome.error = "its process was told to stop"
+        if ended.code == EXIT_OK and outcome.exit_code != EXIT_OK:
+            outcome.exit_code = EXIT_SOFTWARE
+        return outcome
+
+    def _retry(self, one: Try, outcome: Outcome) -> bool:
+        """Plan another try, with back-off and jitter, if the failure may pass and tries are left."""
+        if outcome.exit_code in NEVER_RETRIED or one.number > one.stage.retries:
+            return False
+        delay = min(LONGEST_DELAY, one.stage.retry_delay * 2 ** (one.number - 1)) * random.uniform(0.5, 1.0)  # noqa: S311
+        if outcome.reason == "OOMKilled":
+            most = one.stage.resources.get("maxMemory") or one.stage.resources["memory"]
+            one.memory = min(most, 2 * (one.memory or one.stage.resources["memory"]))
+        heapq.heappush(self._later, (time.monotonic() + delay, next(self._order), one))
+        state = self.state.stage(one.stage.name)
+        self._tell(state, f"{_item(one)}try {one.number} failed: {outcome.error}; again in {delay:.0f} s")
+        return True
+
+    # Ends
+
+    def _end(self, stage: StageConfig, outcome: Outcome, *, stopped: bool = False) -> None:
+        state = self.state.stage(stage.name)
+        _copy(outcome, state)
+        state.duration = time.monotonic() - self._begun[stage.name]
+        limit = stage.resources.get("memory")
+        if limit and outcome.peak_memory and outcome.peak_memory > limit:
+            state.warnings.append(
+                f"used {outcome.peak_memory / 2**20:.0f} MiB of memory, more than its {limit / 2**20:.0f} MiB: "
+                "on a cluster it would be killed"
+            )
+        if outcome.exit_code == EXIT_OK:
+            state.status = "succeeded"
+            self._tell(state, "cached: nothing has changed" if outcome.cached else "done")
+        elif stopped:
+            state.status, state.error = "stopped", None
+            self._tell(state, "stopped")
+        else:
+            self._fail(state, outcome)
+
+    def _fail(self, state: StageState, outcome: Outcome) -> None:
+        _copy(outcome, state)
+        state.status = "failed"
+        self._tell(state, f"failed: {outcome.error}")
+
+    def _gather(self, stage: StageConfig, *, stopped: bool = False) -> None:
+        """Make one outcome of those of all items."""
+        fan = self._fans.pop(stage.name)
+        outcomes = [fan.outcomes[index] for index in sorted(fan.outcomes)]
+        whole = Outcome() if fan.failed is None else fan.failed
+        for name in ("rows_in", "rows_out", "rows_rejected"):
+            counts = [value for each in outcomes if (value := getattr(each, name)) is not None]
+            setattr(whole, name, sum(counts) if counts else None)
+        whole.tables = [table for each in outcomes for table in each.tables]
+        whole.warnings = [warning for each in outcomes for warning in each.warnings]
+        whole.peak_memory = max((each.peak_memory or 0 for each in outcomes), default=None)
+        names = sorted({name for each in outcomes for name in each.outputs})
+        whole.outputs = {name: [each.outputs.get(name) for each in outcomes] for name in names}
+        if stopped and whole.exit_code == EXIT_OK:
+            whole.exit_code = EXIT_INTERRUPTED
+        self._end(stage, whole, stopped=stopped)
+
+    def _enforce(self) -> None:
+        """Ask what is past its time to end, and force what does not listen."""
+        now = time.monotonic()
+        if self._deadline is not None and now > self._deadline and not self._interrupts:
+            self._interrupts = 1
+            self.state.exit_code = EXIT_TEMPORARY
+            for state in self.state.stages:
+                if state.status == "running":
+                    state.message = f"the run took longer than its timeout of {self.config.timeout} s"
+        for one in self._running.values():
+            late = now > one.deadline
+            if one.killed is None and (late or self._interrupts):
+                one.killed, one.timed_out = now, late
+                self._processes.signal(one.id, signal.SIGTERM)
+            elif one.killed is not None and (now > one.killed + GRACE or self._interrupts > 1):
+                self._processes.signal(one.id, signal.SIGKILL)
+
+    def _pause(self) -> float:
+        """Seconds until something is due; half a second at most, for the display's sake."""
+        due = [one.deadline for one in self._running.values()] + [when for when, _, _ in self._later[:1]]
+        return max(0.0, min([0.5, *(when - time.monotonic() for when in due)]))
+
+    def _interrupt(self, *_: object) -> None:
+        self._interrupts += 1
+
+    def _finish(self) -> int:
+        for state in self.state.stages:
+            if state.status == "running" or (state.status == "waiting" and state.name in self.state.selected):
+                state.status = "stopped"
+        failed = [state for state in self.state.stages if state.status == "failed"]
+        if self._interrupts:
+            self.state.status = "failed" if self.state.exit_code else "stopped"
+            code = self.state.exit_code or EXIT_INTERRUPTED
+        elif failed:
+            self.state.status, code = "failed", failed[0].exit_code or EXIT_FAILED
+        else:
+            self.state.status, code = "succeeded", EXIT_OK
+        self.state.exit_code = code
+        self.state.ended_at = dt.datetime.now(dt.UTC).isoformat()
+        self.folder.save(self.state)
+        return code
+
+    def _tell(self, state: StageState, text: str) -> None:
+        self.folder.save(self.state)
+        self._progress.stage(state, text)
+
+
+def _item(one: Try) -> str:
+    return "" if one.index is None else f"item {one.index} "
+
+
+def _copy(outcome: Outcome, state: StageState) -> None:
+    for name in (
+        "rows_in", "rows_out", "rows_rejected", "cached", "message", "error", "hint", "reason", "peak_memory",
+        "outputs", "metrics", "tables", "warnings", "exit_code",
+    ):  # fmt: skip
+        setattr(state, name, getattr(outcome, name))

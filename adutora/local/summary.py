@@ -1,0 +1,123 @@
+"""The end of a run: what each stage did, and what stands in the tables now."""
+
+import datetime as dt
+import json
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from adutora.dagconfig import DagConfig
+from adutora.errors import AdutoraError
+from adutora.local.state import RunFolder, RunState, StageState
+
+if TYPE_CHECKING:
+    from adutora.io.lake import Lake
+
+SAMPLE_ROWS = 10
+
+
+def json_summary(state: RunState, folder: RunFolder) -> str:
+    """Return the run as JSON, for programs."""
+    data = asdict(state)
+    data["folder"] = str(folder.path)
+    return json.dumps(data, indent=2, default=str) + "\n"
+
+
+def text_summary(state: RunState, config: DagConfig, folder: RunFolder, lake: "Lake", *, color: bool) -> str:
+    """Return a table of stages, the results, and where to look further."""
+    parts = [_stages(state), *_troubles(state, folder), *_results(state, config, lake)]
+    seconds = _seconds(state)
+    parts.append(f"{state.status} in {seconds:.1f} s · run {state.id} · {folder.path}")
+    return "\n".join(part.rstrip("\n") + "\n" for part in parts)
+
+
+def _seconds(state: RunState) -> float:
+    if state.ended_at is None:
+        return 0.0
+    begun, ended = (dt.datetime.fromisoformat(text) for text in (state.run.started_at, state.ended_at))
+    return (ended - begun).total_seconds()
+
+
+def _stages(state: RunState) -> str:
+    head = ["stage", "type", "status", "in", "out", "rejected", "seconds", "peak MiB", "tries"]
+    rows = [_row(stage) for stage in state.stages]
+    return "\n" + aligned([head, *rows], right=frozenset({3, 4, 5, 6, 7, 8}))
+
+
+def _row(stage: StageState) -> list[str]:
+    return [
+        stage.name,
+        stage.type,
+        "cached" if stage.cached and stage.status == "succeeded" else stage.status,
+        *("" if count is None else f"{count:,}" for count in (stage.rows_in, stage.rows_out, stage.rows_rejected)),
+        "" if stage.duration is None else f"{stage.duration:.2f}",
+        "" if stage.peak_memory is None else f"{stage.peak_memory / 2**20:.0f}",
+        str(stage.tries or ""),
+    ]
+
+
+def _troubles(state: RunState, folder: RunFolder) -> list[str]:
+    out = []
+    for stage in state.stages:
+        if stage.status == "failed":
+            lines = [f"{stage.name} failed with code {stage.exit_code}: {stage.error}"]
+            lines += [f"  right: {stage.hint}"] if stage.hint else []
+            lines += [f"  log:   {folder.log_path(stage.name)}"]
+            out.append("\n".join(lines))
+    if out or state.status == "stopped":
+        out.append(f"go on with: adutora run {state.file} --resume {state.id}")
+    return out
+
+
+def _results(state: RunState, config: DagConfig, lake: "Lake") -> list[str]:
+    """Show the tables of this run that no other stage of it made a table from."""
+    done = {stage.name for stage in state.stages if stage.status == "succeeded"}
+    ran = [stage for stage in config.stages if stage.name in done and stage.output]
+    consumed = {item.get("table") for stage in ran for item in stage.inputs}
+    names = [str(stage.output["table"]) for stage in ran if stage.output and stage.output["table"] not in consumed]
+    out = []
+    for name in dict.fromkeys(names):
+        try:
+            out.append(sample(lake, name))
+        except AdutoraError as error:
+            out.append(f"{name}: {error}")
+    return out
+
+
+def sample(lake: "Lake", table: str, rows: int = SAMPLE_ROWS) -> str:
+    """Return the first rows of a table as text."""
+    from adutora.io import duck
+
+    with tempfile.TemporaryDirectory() as scratch:
+        con = duck.connect(None, None, Path(scratch))
+        try:
+            if not lake.exists(table):
+                return f"{table}: not written"
+            names, values = lake.sample(con, table, rows)
+            total = lake.info(table, versions=1).rows
+        finally:
+            con.close()
+    shown = [["" if value is None else _short(value) for value in row] for row in values]
+    more = f"  … {total - len(values):,} more\n" if total is not None and total > len(values) else ""
+    return f"{table}, {total:,} rows\n{aligned([names, *shown])}{more}"
+
+
+def _short(text: str, most: int = 60) -> str:
+    flat = " ".join(text.split("\n"))
+    return flat if len(flat) <= most else flat[: most - 1] + "…"
+
+
+def aligned(rows: list[list[str]], right: frozenset[int] = frozenset()) -> str:
+    """Return rows as columns of equal width; the first row is the head."""
+    widths = [max(len(row[index]) for row in rows) for index in range(len(rows[0]))]
+    lines = []
+    for number, row in enumerate(rows):
+        cells = [
+            cell.rjust(width) if index in right else cell.ljust(width)
+            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("  " + "  ".join(cells).rstrip())
+        if number == 0:
+            lines.append("  " + "  ".join("─" * width for width in widths))
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,1 @@
+"""What runs inside a stage's process: read the configuration, run the stage, leave an outcome."""

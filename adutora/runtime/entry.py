@@ -1,0 +1,134 @@
+"""Entry point of a stage's process: read the task, run the stage, leave an outcome, exit by its code."""
+
+import logging
+import os
+import resource
+import shutil
+import signal
+import sys
+import time
+import traceback
+from pathlib import Path
+
+from adutora import stages
+from adutora.errors import EXIT_INTERRUPTED, AdutoraError, ConfigError
+from adutora.runtime.context import StageContext
+from adutora.runtime.outcome import Outcome
+from adutora.runtime.task import Task
+
+OUTCOME = "outcome.json"
+TASK = "task.json"
+
+
+def main(task_dir: Path, config_path: Path) -> int:
+    """Run the task that stands in `task_dir`. Returns the exit code; the outcome stands beside the task."""
+    signal.signal(signal.SIGTERM, _stop)
+    log = _log()
+    try:
+        task = Task.load(task_dir / TASK, config_path)
+    except Exception as error:
+        outcome = Outcome()
+        outcome.fail(error)
+        outcome.save(task_dir / OUTCOME)
+        return outcome.exit_code
+    outcome = run_task(task, log)
+    outcome.peak_memory = peak_memory()
+    outcome.save(task_dir / OUTCOME)
+    return outcome.exit_code
+
+
+def run_task(task: Task, log: logging.Logger) -> Outcome:
+    """Run one try of a stage in this process."""
+    ctx = StageContext(task, log)
+    started = time.monotonic()
+    log.info("stage %s of run %s, try %d", task.label, task.run_id, task.attempt)
+    try:
+        run = _runner(ctx)
+        if task.stage.cache and _cached(ctx):
+            ctx.outcome.cached = True
+            log.info("nothing has changed since the last success: no work")
+        else:
+            run(ctx.spec, ctx)
+            if task.stage.cache:
+                _remember(ctx)
+    except AdutoraError as error:
+        log.error("%s", error)
+        log.debug("traceback", exc_info=True)
+        ctx.outcome.fail(error)
+    except BaseException as error:
+        traceback.print_exc()
+        ctx.outcome.fail(error)
+        if isinstance(error, _Stopped):
+            ctx.outcome.exit_code, ctx.outcome.reason = EXIT_INTERRUPTED, "Stopped"
+    finally:
+        shutil.rmtree(task.task_dir / "scratch", ignore_errors=True)
+    for warning in ctx.outcome.warnings:
+        log.warning("%s", warning)
+    log.info("stage %s ended with code %d after %.2f s", task.label, ctx.outcome.exit_code, time.monotonic() - started)
+    return ctx.outcome
+
+
+def _runner(ctx: StageContext):  # type: ignore[no-untyped-def]
+    reason = stages.why_not_runnable(ctx.config.type, ctx.config.block)
+    if reason:
+        raise ConfigError(f"stage {ctx.config.name!r}: {reason} cannot be run by this version")
+    return stages.runner(ctx.config.type)
+
+
+def _cached(ctx: StageContext) -> bool:
+    """Say whether the last success had the same configuration, code and input versions."""
+    ctx.load_inputs()
+    marker = _marker(ctx)
+    if not marker.is_file() or ctx.task.full_refresh:
+        return False
+    fingerprint, _, version = marker.read_text().partition(" ")
+    table = ctx.output.table if ctx.output else None
+    stands = "-" if table is None else str(ctx.lake.version(table))
+    return fingerprint == ctx.fingerprint and version == stands
+
+
+def _remember(ctx: StageContext) -> None:
+    marker = _marker(ctx)
+    marker.parent.mkdir(parents=True, exist_ok=True)
+    version = "-" if ctx.output is None else str(ctx.lake.version(ctx.output.table))
+    part = marker.with_suffix(f".{os.getpid()}")
+    part.write_text(f"{ctx.fingerprint} {version}")
+    part.replace(marker)
+
+
+def _marker(ctx: StageContext) -> Path:
+    return ctx.task.state_dir / "cache" / ctx.task.config.dag_id / ctx.task.label
+
+
+def peak_memory() -> int:
+    """Peak resident memory of this process, in bytes."""
+    usage = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return usage if sys.platform == "darwin" else usage * 1024
+
+
+class _Stopped(BaseException):
+    """The process was told to stop."""
+
+
+def _stop(*_: object) -> None:
+    raise _Stopped
+
+
+def _log() -> logging.Logger:
+    log = logging.getLogger("adutora.stage")
+    log.handlers.clear()
+    handler = logging.StreamHandler(sys.stderr)
+    formatter = logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%SZ")
+    formatter.converter = time.gmtime
+    handler.setFormatter(formatter)
+    from adutora.io.connections import SecretFilter
+
+    handler.addFilter(SecretFilter())
+    log.addHandler(handler)
+    log.setLevel(os.environ.get("ADUTORA_LOG_LEVEL", "INFO"))
+    log.propagate = False
+    return log
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2])))

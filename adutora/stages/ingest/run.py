@@ -1,0 +1,216 @@
+"""`ingest`: files into a bronze table, every record accounted for: written, or set aside with the reason.
+
+`read: all` loads what is there. `read: new` loads each version of a file once: what was loaded is kept in a ledger, and
+a batch of files is written down there before it is loaded, its number in the same commit as its rows. A try that
+died in between is found by that number, and its batch loaded again.
+
+Columns have the types that all values of a load have. A column that the table has already, or declares, keeps its
+type: a row with another value is rejected. Declare such a column as string where anything may come.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from adutora.errors import ConfigError, DataError, TemporaryError
+from adutora.io.casts import duck_type
+from adutora.io.files.options import ReadOptions, format_of
+from adutora.io.files.read import read_files
+from adutora.io.files.reading import Reading
+from adutora.io.objects import Folder, ObjectSource, SourceFile, none_found, open_source
+from adutora.stages.ingest.spec import Files, Ingest
+
+if TYPE_CHECKING:
+    from adutora.io.ledger import Batch, Ledger
+    from adutora.runtime.context import StageContext
+
+_SYSTEM = frozenset({"_run_id", "_loaded_at", "_source", "_deleted"})
+
+
+@dataclass(frozen=True)
+class Load:
+    """Files that were read into a relation and wait to be written."""
+
+    files: Sequence[SourceFile]
+    relation: str
+    rejects: str
+    rows_in: int
+
+
+def run(spec: Ingest, ctx: "StageContext") -> None:
+    """Load the files. Raises ConfigError for sources that this version does not read."""
+    if spec.files is None:
+        kind = "http" if spec.http is not None else "database"
+        raise ConfigError(f"ingest from {kind} is not part of this version", hint="ingest.files is")
+    connection = ctx.connection(spec.files.connection) if spec.files.connection else None
+    source = open_source(connection, ctx.task.files_root)
+    ctx.require_output()
+    if spec.files.read == "all":
+        _load_all(spec.files, source, ctx)
+    else:
+        _load_new(spec.files, source, ctx)
+
+
+def _load_all(spec: Files, source: ObjectSource, ctx: "StageContext") -> None:
+    files = source.find(spec.path)
+    if not files:
+        raise none_found(source, spec.path)
+    load = _read(spec, source, _fetch(source, files, ctx, lost_is_error=True), ctx, "all")
+    if load is None:
+        raise DataError(f"{spec.path!r} in {source.where}: all files are empty")
+    _write(load, ctx)
+
+
+def _load_new(spec: Files, source: ObjectSource, ctx: "StageContext") -> None:
+    ledger = ctx.ledger("files")
+    again = _unfinished(ledger, ctx)
+    found = source.find(spec.path)
+    seen = ledger.seen()
+    fresh = [file for file in found if file.id not in seen]
+    ctx.log.info("%d files match, %d are new", len(found), len(fresh))
+    # Both are read before either is written: a check's SQL closes the door to further files.
+    first = _read(spec, source, _fetch(source, _listed(again), ctx), ctx, "again") if again else None
+    second = _read(spec, source, _fetch(source, fresh, ctx), ctx, "new") if fresh else None
+    rows_in = 0
+    if again is not None and first is not None:
+        rows_in += _write_batch(first, ledger, again, ctx)
+    if second is not None:
+        rows_in += _write_batch(second, ledger, ledger.propose(_content(second.files, ctx)), ctx)
+    outcome = ctx.outcome
+    outcome.rows_in, outcome.rows_out = rows_in, outcome.rows_out or 0
+    outcome.rows_rejected = outcome.rows_rejected or 0
+
+
+def _unfinished(ledger: "Ledger", ctx: "StageContext") -> "Batch | None":
+    """Return the last batch if it must be loaded again.
+
+    That is one whose rows are not in the table, and one that this very run loaded: writing it again changes nothing and
+    gives the figures that the try which died could not tell.
+    """
+    table = ctx.require_output().table
+    last = ledger.last()
+    own = last is not None and last.content.get("run") == ctx.task.run_id
+    if ctx.task.full_refresh and not own:
+        ledger.reset()
+        return None
+    if last is None:
+        return None
+    if ctx.lake.batch(table, ledger.id) == last.number:
+        return last if own else None
+    if not ctx.lake.exists(table) and last.number > 1 and not own:
+        ctx.outcome.warnings.append(f"table {table} is gone: every file is loaded again")
+        ledger.reset()
+        return None
+    return last
+
+
+def _content(files: Sequence[SourceFile], ctx: "StageContext") -> dict[str, object]:
+    """Return a batch as the ledger keeps it. `seen` is what later runs leave out."""
+    return {
+        "run": ctx.task.run_id,
+        "seen": [file.id for file in files],
+        "files": [{"path": f.path, "uri": f.uri, "version": f.version, "size": f.size} for f in files],
+    }
+
+
+def _listed(batch: "Batch") -> list[SourceFile]:
+    return [SourceFile(f["path"], f["uri"], f["version"], f["size"]) for f in batch.content["files"]]
+
+
+def _fetch(
+    source: ObjectSource, files: Sequence[SourceFile], ctx: "StageContext", *, lost_is_error: bool = False
+) -> list[SourceFile]:
+    """Get the files here. One that is gone, or has a newer version, cannot be loaded any more: its next listing can."""
+    here = []
+    for file in files:
+        fetched = source.fetch(file, ctx.scratch)
+        if fetched is not None:
+            here.append(fetched)
+        elif lost_is_error:
+            raise TemporaryError(f"{file.path} was changed or removed while it was read")
+        else:
+            ctx.outcome.warnings.append(f"{file.path}: the version that was listed is there no more; left out")
+    return here
+
+
+def _read(
+    spec: Files, source: ObjectSource, files: Sequence[SourceFile], ctx: "StageContext", name: str
+) -> Load | None:
+    """Read files into a relation; None where there are none, or nothing is in them."""
+    if not files:
+        return None
+    options = ReadOptions(
+        format=_format(spec, files),
+        csv=spec.csv,
+        log=spec.log,
+        types=known_types(ctx),
+        source_column=True,
+        tolerant=True,
+        empty_ok=spec.read == "new",
+    )
+    relation, rejects = f"__adutora_ingest_{name}", f"__adutora_ingest_{name}_bad"
+    reading = read_files(ctx.con, files, options=options, relation=relation, rejects=rejects, scratch=ctx.scratch)
+    _unchanged(source, files, ctx)
+    ctx.outcome.warnings.extend(reading.warnings)
+    ctx.readable.extend(str(path) for path in reading.readable)
+    if reading.rows_in == 0 and reading.warnings:
+        return Load(files, "", rejects, 0)
+    return Load(files, relation, rejects, _rows(reading, ctx, relation, rejects))
+
+
+def _rows(reading: Reading, ctx: "StageContext", relation: str, rejects: str) -> int:
+    if reading.rows_in is None:
+        raise ValueError(f"{relation} and {rejects} were read without a count")
+    return reading.rows_in
+
+
+def _unchanged(source: ObjectSource, files: Sequence[SourceFile], ctx: "StageContext") -> None:
+    """Refuse what was read from a file that somebody wrote to meanwhile."""
+    if not isinstance(source, Folder):
+        return  # fetched as a copy, and checked then
+    for file in files:
+        if source.fetch(replace(file, local=None), ctx.scratch) is None:
+            raise TemporaryError(f"{file.path} was changed while it was read")
+
+
+def _format(spec: Files, files: Sequence[SourceFile]) -> str:
+    formats = {format_of(file.path, spec.format): file.path for file in files}
+    if len(formats) > 1:
+        paths = " and ".join(formats.values())
+        raise ConfigError(f"{paths} are of different formats", hint="name one with `format`, or narrow `path`")
+    return next(iter(formats))
+
+
+def known_types(ctx: "StageContext") -> dict[str, str]:
+    """Return the types of columns that are declared, or that the table has already."""
+    table = ctx.require_output().table
+    types: dict[str, str] = {}
+    if ctx.lake.exists(table) and not ctx.task.full_refresh and ctx.require_output().mode != "overwrite":
+        for column in ctx.lake.info(table, versions=0).columns:
+            if column.name not in _SYSTEM and _castable(column.type):
+                types[column.name] = column.type
+    declared = ctx.table_spec(table).columns or []
+    names = {column.name.casefold() for column in declared}
+    kept = {name: kind for name, kind in types.items() if name.casefold() not in names}
+    return {**kept, **{column.name: column.type for column in declared}}
+
+
+def _castable(kind: str) -> bool:
+    try:
+        duck_type(kind)
+    except ConfigError:
+        return False
+    return True
+
+
+def _write_batch(load: Load, ledger: "Ledger", batch: "Batch", ctx: "StageContext") -> int:
+    """Write one batch, its number in the same commit. Returns the rows that came in."""
+    ctx.take(ledger, batch)
+    if load.rows_in:
+        _write(load, ctx)
+    return load.rows_in
+
+
+def _write(load: Load, ctx: "StageContext") -> None:
+    ctx.input_versions = {"files": sorted(file.id for file in load.files)}
+    ctx.write(load.relation, rejected=load.rejects, rows_in=load.rows_in, preserving=True)

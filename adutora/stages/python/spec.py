@@ -1,0 +1,18 @@
+"""`python`: a function of your own, `function(inputs) -> table or rows`."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from adutora.spec.base import Spec
+from adutora.spec.scalars import Identifier, SubJson
+
+
+class Python(Spec):
+    """Call a function from a module beside the pipeline file, or one that the image has."""
+
+    function: Annotated[
+        str,
+        Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_]*$", min_length=3, max_length=255),
+    ] = Field(description="`module:function`; it is called with the inputs and with `args` as keywords")
+    args: dict[Identifier, SubJson] | None = Field(None, max_length=100, description="Keyword arguments")

@@ -1,0 +1,46 @@
+"""`quality`: carry out checks on a table that stands; nothing is written."""
+
+from adutora.errors import ConfigError, DataError
+from adutora.io import duck
+from adutora.io.duck import quote_table
+from adutora.runtime.check_run import Finding, column_types, register_references, run_checks
+from adutora.runtime.checks import Reference, Subject
+from adutora.runtime.context import StageContext
+from adutora.stages.quality.spec import Quality
+
+
+def run(spec: Quality, ctx: StageContext) -> None:
+    """Check the stage's one input table.
+
+    Raises DataError that names every failed check at once; a check with `onFail: warn` becomes a warning. Metrics
+    are `checks.<title>.failed`: bad rows, or 1 for a table that fails rowCount or freshness.
+    """
+    for check in spec.checks:
+        if check.onFail == "quarantine":
+            raise ConfigError(
+                f"check {check.title}: a quality stage writes nothing, so it cannot quarantine",
+                hint="write onFail: fail or warn, or put the check under the table's own `checks`",
+            )
+    ctx.load_inputs()
+    item = ctx.inputs[0]
+    name = item.table or item.name or ""
+    relation = quote_table(name)
+    references = register_references(ctx.con, ctx.lake, spec.checks, name)
+    columns = column_types(ctx.con, relation)
+    subject = Subject(name, columns, {**references, name: Reference(relation, columns)}, ctx.commit().at)
+    if any(check.sql or check.where for check in spec.checks):
+        duck.seal(ctx.con, ctx.readable)
+    _report(name, run_checks(ctx.con, spec.checks, subject, relation), ctx)
+
+
+def _report(name: str, findings: list[Finding], ctx: StageContext) -> None:
+    for finding in findings:
+        metric = f"checks.{finding.check.title}.failed"
+        ctx.outcome.metrics[metric] = ctx.outcome.metrics.get(metric, 0.0) + finding.failed
+        if finding.failed and finding.check.onFail == "warn":
+            ctx.outcome.warnings.append(f"{name}: {finding.message}")
+    failed = [finding for finding in findings if finding.failed and finding.check.onFail == "fail"]
+    if failed:
+        raise DataError(
+            f"{name}: {len(failed)} of {len(findings)} checks failed: {'; '.join(f.message for f in failed)}"
+        )

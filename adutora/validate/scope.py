@@ -1,0 +1,172 @@
+"""What a semantic check sees of a pipeline, and how it reports."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from adutora.spec.base import Check
+from adutora.spec.diagnostics import Diagnostic, Severity
+from adutora.spec.pipeline import Pipeline, PipelineSpec, Stage
+from adutora.spec.project import EMBEDDED, EMBEDDED_ONLINE, Connection, Project
+from adutora.spec.yamlfile import MAX_FINDINGS, Document, Where
+from adutora.validate.structural import Checked
+
+STAGES: Where = ("spec", "stages")
+TABLES: Where = ("spec", "tables")
+
+
+def namespace_of(kind: Any) -> str:
+    """Namespace of a Pipeline or Project; on a laptop `default`."""
+    return kind.metadata.namespace or "default"
+
+
+class TooManyError(Exception):
+    """A document has so much wrong with it that going on helps nobody."""
+
+
+class Report:
+    """Findings of one document. Paths are those of the checked value, whose lists may be shorter than the file's."""
+
+    def __init__(self, checked: Checked[Any]) -> None:
+        self.checked = checked
+        self.document: Document = checked.document
+        self.diagnostics: list[Diagnostic] = []
+
+    def error(
+        self, path: Where, message: str, hint: str | None = None, *, at_key: bool = False, offset: int | None = None
+    ) -> None:
+        """Report what is wrong at `path`; `offset` counts characters into a text."""
+        self._add("error", path, message, hint, at_key=at_key, offset=offset)
+
+    def warning(
+        self, path: Where, message: str, hint: str | None = None, *, at_key: bool = False, offset: int | None = None
+    ) -> None:
+        """Report what is probably not meant."""
+        self._add("warning", path, message, hint, at_key=at_key, offset=offset)
+
+    def _add(
+        self, severity: Severity, path: Where, message: str, hint: str | None, *, at_key: bool, offset: int | None
+    ) -> None:
+        path = self.checked.original(path)
+        if path in self.checked.stand_ins:
+            return
+        if len(self.diagnostics) >= MAX_FINDINGS:
+            message = f"there are more than {MAX_FINDINGS} findings; mend these first"
+            self.diagnostics.append(self.document.diagnostic((), message, severity=severity))
+            raise TooManyError
+        self.diagnostics.append(
+            self.document.diagnostic(path, message, hint, severity=severity, at_key=at_key, offset=offset)
+        )
+
+    def gap(self, path: Where) -> bool:
+        """Whether something at, above or below `path` was wrong already: no second complaint."""
+        path = self.checked.original(path)
+        holes = [*self.checked.cut, *self.checked.stand_ins, *self.checked.misspelt]
+        return any(hole[: len(path)] == path or path[: len(hole)] == hole for hole in holes)
+
+    def given(self, path: Where) -> bool:
+        """Whether the user wrote something at `path`."""
+        return self.checked.original(path) in self.document.places
+
+    def line(self, path: Where) -> int:
+        """Line of `path`, from 1."""
+        place = self.document.places.get(self.checked.original(path))
+        return place.line + 1 if place else 1
+
+
+@dataclass(frozen=True)
+class Writer:
+    """A stage that writes a table, in whatever file."""
+
+    pipeline: str
+    stage: str
+    file: str
+    line: int
+
+    @property
+    def place(self) -> str:
+        """In words, for messages."""
+        return f"stage `{self.stage}` of {self.pipeline} ({self.file}:{self.line})"
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """What other pipelines of the validated files write: (namespace, table) -> writers."""
+
+    writers: Mapping[tuple[str, str], tuple[Writer, ...]] = field(default_factory=dict)
+
+
+class Scope(Report):
+    """A pipeline that is checked, with its project and its neighbours."""
+
+    def __init__(
+        self, checked: Checked[Pipeline], pipeline: Pipeline, project: Checked[Project] | None, neighbours: Neighbours
+    ) -> None:
+        super().__init__(checked)
+        self.pipeline = pipeline
+        self.spec: PipelineSpec = pipeline.spec
+        self.project: Project = (project.value if project else None) or EMBEDDED
+        # False: no Project was found, so that what it would declare cannot be judged.
+        self.project_found = project is not None
+        self.project_document = project.document.value if project else {}
+        self.neighbours = neighbours
+
+    def stages(self) -> Iterator[tuple[Where, Stage]]:
+        """Every stage that has its type, with its path."""
+        for index, stage in enumerate(self.spec.stages):
+            path = (*STAGES, index)
+            if self.checked.original(path) not in self.checked.damaged:
+                yield path, stage
+
+    def blocks(self, kind: str) -> Iterator[tuple[Where, Any]]:
+        """Blocks of one stage type, with their paths."""
+        for path, stage in self.stages():
+            if stage.type == kind:
+                yield (*path, kind), stage.block
+
+    def checks(self) -> Iterator[tuple[Where, Check, str | None]]:
+        """Every check: its path, itself, and the table that it is about, if that is clear."""
+        for index, table in enumerate(self.spec.tables):
+            for number, check in enumerate(table.checks):
+                yield (*TABLES, index, "checks", number), check, table.name
+        for path, stage in self.stages():
+            if stage.quality:
+                about = stage.all_inputs[0].table if stage.all_inputs else None
+                for number, check in enumerate(stage.quality.checks):
+                    yield (*path, "quality", "checks", number), check, about
+
+    @cached_property
+    def namespace(self) -> str:
+        """The pipeline's namespace."""
+        return namespace_of(self.pipeline)
+
+    @cached_property
+    def stage_names(self) -> list[str]:
+        """Names of all stages, those that are not whole too."""
+        return raw_names(self.document.value, "stages") or [stage.name for stage in self.spec.stages]
+
+    @cached_property
+    def param_names(self) -> list[str]:
+        """Names of all parameters, those that are not whole too."""
+        return raw_names(self.document.value, "params")
+
+    @cached_property
+    def table_names(self) -> list[str]:
+        """Names of all tables that are described, those that are not whole too."""
+        return raw_names(self.document.value, "tables")
+
+    @cached_property
+    def connections(self) -> dict[str, Connection]:
+        """Connections by name; `online` is always there."""
+        declared = {each.name: each for each in self.project.spec.connections}
+        declared.setdefault(EMBEDDED_ONLINE.name, EMBEDDED_ONLINE)
+        return declared
+
+
+def raw_names(document: Any, field_name: str) -> list[str]:
+    """Names in a list under `spec`, those of items too that were refused: nobody is blamed for naming them."""
+    spec = document.get("spec") if isinstance(document, dict) else None
+    items = spec.get(field_name) if isinstance(spec, dict) else None
+    names = [item.get("name") for item in items if isinstance(item, dict)] if isinstance(items, list) else []
+    return [name for name in names if isinstance(name, str)]

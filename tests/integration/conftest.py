@@ -1,0 +1,79 @@
+"""A real redis-server for tests: each fixture starts its own on a free port and ends it."""
+
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from adutora.io.online.redis import RedisStore
+
+
+class RedisServer:
+    """A redis-server of our own."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        self.folder, self.options = folder, options
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = int(probe.getsockname()[1])
+        self.start()
+
+    def start(self) -> None:
+        program = shutil.which("redis-server")
+        assert program is not None, "redis-server is not installed: these tests need a real one (apt: redis-server)"
+        command = [program, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder), "--save", ""]
+        self.process = subprocess.Popen([*command, *self.options], stdout=subprocess.DEVNULL)
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            assert self.process.poll() is None, "redis-server ended at once"
+            try:
+                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+                return
+            except OSError:
+                time.sleep(0.02)
+        raise AssertionError("redis-server does not answer")
+
+    def stop(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def store(self, **options: object) -> RedisStore:
+        return RedisStore(host="127.0.0.1", port=self.port, **options)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def start_redis(tmp_path: Path) -> Iterator[Callable[..., RedisServer]]:
+    started: list[RedisServer] = []
+
+    def start(*options: str) -> RedisServer:
+        started.append(RedisServer(tmp_path, *options))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.stop()
+
+
+@pytest.fixture
+def redis_client(redis_server: RedisServer) -> Iterator[redis.Redis]:
+    with redis.Redis(port=redis_server.port, decode_responses=True) as client:
+        client.flushall()
+        yield client
+
+
+@pytest.fixture
+def fresh_redis(redis_client: redis.Redis, redis_server: RedisServer) -> Iterator[RedisStore]:
+    with redis_server.store() as store:
+        yield store
