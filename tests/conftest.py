@@ -1,6 +1,11 @@
-"""A stage with a real lake under a temporary folder and a real DuckDB, without a process of its own."""
+"""What all tests share: a stage with a real lake and a real DuckDB, and programs that tests start.
+
+What could not be run here is told by name at the end, with the reason; nothing is skipped in silence.
+"""
 
 import logging
+import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -51,3 +56,36 @@ def stage_context(tmp_path: Path) -> Iterator[StageMaker]:
     for one in made:
         if "con" in vars(one):
             one.con.close()
+
+
+CACHE = Path(os.environ.get("ADUTORA_CACHE") or Path.home() / ".cache" / "adutora")
+# Name -> where else than on PATH it may stand, and how to get it.
+PROGRAMS = {
+    "redis-server": ("ADUTORA_TEST_REDIS_SERVER", None, "apt-get install redis-server"),
+    "versitygw": ("ADUTORA_TEST_VERSITYGW", CACHE / "versitygw", "make servers, which builds it with Go"),
+}
+
+
+@pytest.fixture(scope="session")
+def program() -> Callable[[str], str]:
+    """Return a server's path by its name. Where it is missing the test is not run; with CI=true it fails."""
+
+    def find(name: str) -> str:
+        variable, folder, how = PROGRAMS[name]
+        built = sorted(folder.glob(f"*/{name}")) if folder else []
+        found = os.environ.get(variable) or (str(built[-1]) if built else shutil.which(name))
+        if found is None:
+            reason = f"{name} is not installed ({how})"
+            if os.environ.get("CI") == "true":
+                pytest.fail(reason)
+            pytest.skip(reason)
+        return found
+
+    return find
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Tell what was not run, by name."""
+    for report in terminalreporter.stats.get("skipped", []):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        terminalreporter.write_line(f"not run: {report.nodeid}: {reason.removeprefix('Skipped: ')}", yellow=True)

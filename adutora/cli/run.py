@@ -2,7 +2,9 @@
 
 import argparse
 import datetime as dt
+import importlib
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -87,6 +89,8 @@ def _run(args: argparse.Namespace, processes: Any) -> int:
     ):
         folder.save_config(config)
         progress.begin(config)
+        # While the stages work, what the summary needs is imported.
+        threading.Thread(target=importlib.import_module, args=("adutora.io.lake",), daemon=True).start()
         code = Runner(config, state, folder, places, processes, progress, args.parallel).run()
     progress.end()
     if args.output == "json":

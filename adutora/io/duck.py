@@ -48,8 +48,8 @@ def connect(memory: int | None, threads: int | None, scratch: Path) -> duckdb.Du
 
 def seal(con: duckdb.DuckDBPyConnection, allowed_paths: Sequence[str] = ()) -> None:
     """Close the door before a user's SQL runs: only `allowed_paths` can be read, and no setting changed."""
-    (sealed,) = con.execute("SELECT current_setting('enable_external_access')").fetchone() or (True,)
-    if not sealed:
+    [(open_door,)] = con.execute("SELECT current_setting('enable_external_access')").fetchall()
+    if not open_door:
         return
     paths = ", ".join(literal(path) for path in allowed_paths)
     con.execute(f"SET allowed_paths = [{paths}]")

@@ -12,6 +12,7 @@ Whatever dies in between, the next try finds either a batch whose rows are missi
 
 import datetime as dt
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -21,11 +22,12 @@ from deltalake import CommitProperties, DeltaTable, write_deltalake
 
 from adutora.errors import ConfigError, TemporaryError
 from adutora.io.lake.failures import Conflict, translated
-from adutora.io.lake.store import SYSTEM_FOLDER, is_local, local_path, open_table, options_for
+from adutora.io.lake.store import SYSTEM_FOLDER, checked, open_table, options_for
 
 _COMPACT_EVERY = 64  # batches; each is one small file until then
 _KEEP_HOURS = 24
 _SEEN = "seen"
+_PLAIN = re.compile(r"[^A-Za-z0-9._/-]")  # what else a name has, such as the brackets of a fan-out, is spelled out
 
 
 @dataclass(frozen=True)
@@ -48,8 +50,8 @@ class Ledger:
         if not id or any(part in ("", ".", "..") or "\\" in part or "\0" in part for part in parts):
             raise ConfigError(f"{id!r} is no name of a ledger")
         self.id = id
-        uri = f"{root.rstrip('/')}/{SYSTEM_FOLDER}/ledger/{id}"
-        self._uri = str(local_path(uri)) if is_local(uri) else uri
+        folder = _PLAIN.sub(lambda match: f"~{ord(match[0]):x}~", id)
+        self._uri = checked(f"{root.rstrip('/')}/{SYSTEM_FOLDER}/ledger/{folder}")
         self._options = options_for(self._uri, storage_options)
 
     def last(self) -> Batch | None:

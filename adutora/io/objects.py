@@ -1,5 +1,6 @@
 """Source files: what there is in a folder or a bucket, and how to get it onto this machine's disk."""
 
+import contextlib
 import hashlib
 import os
 import re
@@ -127,7 +128,11 @@ class Folder:
         plain = check_pattern(pattern)
         root = self.root.resolve()
         found = set(self._walk(self.root, plain.split("/"), frozenset()))
-        return [self._file(path, root) for path in sorted(found, key=str)]
+        files = []
+        for path in sorted(found, key=str):
+            with contextlib.suppress(FileNotFoundError):  # gone since it was listed
+                files.append(self._file(path, root))
+        return files
 
     def fetch(self, file: SourceFile, scratch: Path) -> SourceFile | None:
         """Return the file as it lies there; None if it is gone or was changed since."""
@@ -259,7 +264,9 @@ class _answers:  # noqa: N801 - reads as a phrase: with _answers(where)
         text = str(error)
         if "No space left" in text:
             raise TemporaryError(f"the disk is full: {text}") from error
-        if re.search(r"ACCESS_DENIED|HTTP status 40[13]|InvalidAccessKey|SignatureDoesNotMatch", text):
+        if re.search(
+            r"ACCESS_DENIED|SIGNATURE_DOES_NOT_MATCH|INVALID_ACCESS_KEY|INVALID_CLIENT_TOKEN|HTTP status 40[13]", text
+        ):
             raise ConfigError(f"{self._where} refuses our keys: {text}", hint="check secretRef of the connection")
         if re.search(r"NO_SUCH_BUCKET|NoSuchBucket|bucket does not exist", text):
             raise ConfigError(f"{self._where}: there is no such bucket: {text}") from error
@@ -305,6 +312,7 @@ def none_found(source: ObjectSource, pattern: str) -> DataError:
     hint = None
     if not is_pattern(pattern):
         folder, _, name = pattern.rpartition("/")
-        there = source.find(f"{folder}/*" if folder else "*")
-        hint = did_you_mean(name, [file.path.rpartition("/")[2] for file in there])
+        with contextlib.suppress(AdutoraError):
+            there = source.find(f"{folder}/*" if folder else "*")
+            hint = did_you_mean(name, [file.path.rpartition("/")[2] for file in there])
     return DataError(f"no file matches {pattern!r} in {source.where}", hint=hint)

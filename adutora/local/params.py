@@ -1,13 +1,15 @@
 """Parameters of a run: from `-p name=value` and defaults to values of their types."""
 
-import datetime as dt
+import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from adutora.dagconfig import Json
 from adutora.errors import ConfigError
 from adutora.spec.nearest import did_you_mean
+from adutora.spec.pipeline import Param
+from adutora.validate.params import value_error
 
 _TRUE, _FALSE = frozenset({"true", "1", "yes", "on"}), frozenset({"false", "0", "no", "off"})
 
@@ -52,20 +54,12 @@ def _value(param: Json, text: str | None) -> Any:
         if "default" not in param:
             raise ValueError(f"needs a value; give it with -p {param['name']}=…")
         return param["default"]
-    value = _READ[param.get("type", "string")](text)
-    _check(param, value)
+    declared = Param.model_validate(param)
+    value = _READ[declared.type](text)
+    misfit = value_error(declared, value)
+    if misfit:
+        raise ValueError(f"{misfit[0]} ({misfit[1]})" if misfit[1] else misfit[0])
     return value
-
-
-def _check(param: Json, value: Any) -> None:
-    if "enum" in param and value not in param["enum"]:
-        raise ValueError(f"{value!r} is not one of {', '.join(map(repr, param['enum']))}")
-    if "pattern" in param and not re.fullmatch(param["pattern"], str(value)):
-        raise ValueError(f"{value!r} does not match {param['pattern']}")
-    if "min" in param and value < param["min"]:
-        raise ValueError(f"{value} is less than {param['min']}")
-    if "max" in param and value > param["max"]:
-        raise ValueError(f"{value} is more than {param['max']}")
 
 
 def _boolean(text: str) -> bool:
@@ -85,16 +79,15 @@ def _number(text: str) -> float:
         value = float(text)
     except ValueError:
         raise ValueError(f"{text!r} is no number") from None
-    if value != value or value in (float("inf"), float("-inf")):
+    if not math.isfinite(value):
         raise ValueError(f"{text!r} is no number")
     return value
 
 
-def _date(text: str) -> str:
-    try:
-        return dt.date.fromisoformat(text).isoformat()
-    except ValueError:
-        raise ValueError(f"{text!r} is no date; write for example 2026-01-31") from None
-
-
-_READ = {"string": str, "boolean": _boolean, "integer": _integer, "number": _number, "date": _date}
+_READ: dict[str, Callable[[str], Any]] = {
+    "string": str,
+    "boolean": _boolean,
+    "integer": _integer,
+    "number": _number,
+    "date": str,
+}

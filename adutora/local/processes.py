@@ -54,8 +54,9 @@ class Processes:
         """Return what has ended since the last call. Raises AdutoraError if the nursery itself died."""
         out: list[Ended] = []
         while True:
-            data = self._answers.read(65_536)
-            if data is None:
+            try:
+                data = os.read(self._answers.fileno(), 65_536)
+            except BlockingIOError:
                 return out
             if not data:
                 raise AdutoraError(f"the process that starts stages ended with code {self._process.wait()}")

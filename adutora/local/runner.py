@@ -124,7 +124,7 @@ class Runner:
         try:
             self.folder.save(self.state)
             while self._step():
-                ready, _, _ = selecting.select([self._processes, wake], [], [], self._pause())
+                ready, _, _ = selecting.select([self._processes.fileno(), wake], [], [], self._pause())
                 if wake in ready:
                     os.read(wake, 4096)
                 for ended in self._processes.ended():

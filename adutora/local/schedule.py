@@ -30,7 +30,7 @@ def run_info(config: DagConfig, identity: str, now: dt.datetime, date: str | Non
     scheduled, start, end = None, None, None
     if cron is not None:
         moment = local if date is None else dt.datetime.combine(day + dt.timedelta(days=1), dt.time(), zone)
-        end, start = _slots(_PRESETS.get(cron["cron"], cron["cron"]), moment)
+        end, start = _slots(str(_PRESETS.get(cron["cron"], cron["cron"])), moment)
         scheduled = end
     return RunInfo(
         id=identity,

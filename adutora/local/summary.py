@@ -41,7 +41,7 @@ def _seconds(state: RunState) -> float:
 
 def _stages(state: RunState) -> str:
     head = ["stage", "type", "status", "in", "out", "rejected", "seconds", "peak MiB", "tries"]
-    rows = [_row(stage) for stage in state.stages]
+    rows = [_row(stage) for stage in state.stages if stage.status != "waiting" or stage.name in state.selected]
     return "\n" + aligned([head, *rows], right=frozenset({3, 4, 5, 6, 7, 8}))
 
 
@@ -99,11 +99,25 @@ def sample(lake: "Lake", table: str, rows: int = SAMPLE_ROWS) -> str:
         finally:
             con.close()
     shown = [["" if value is None else _short(value) for value in row] for row in values]
+    names, shown = fitting(names, shown)
     more = f"  … {total - len(values):,} more\n" if total is not None and total > len(values) else ""
     return f"{table}, {total:,} rows\n{aligned([names, *shown])}{more}"
 
 
-def _short(text: str, most: int = 60) -> str:
+def fitting(names: list[str], rows: list[list[str]], width: int = 150) -> tuple[list[str], list[list[str]]]:
+    """Return the first columns, as many as fit into a width in characters; the head says how many do not."""
+    kept, used = 0, 0
+    for index, name in enumerate(names):
+        used += 2 + max(len(name), *(len(row[index]) for row in rows), 0)
+        if used > width and kept:
+            break
+        kept += 1
+    if kept == len(names):
+        return names, rows
+    return [*names[:kept], f"… {len(names) - kept} more"], [[*row[:kept], ""] for row in rows]
+
+
+def _short(text: str, most: int = 40) -> str:
     flat = " ".join(text.split("\n"))
     return flat if len(flat) <= most else flat[: most - 1] + "…"
 

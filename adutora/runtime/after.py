@@ -15,17 +15,29 @@ _CURRENT, _AFTER = "__adutora_ref.current", "__adutora_after"
 
 
 def after_write(
-    con: duckdb.DuckDBPyConnection, lake: "Lake", table: Table, output: Output, *, commit: "Commit", relation: str
+    con: duckdb.DuckDBPyConnection,
+    lake: "Lake",
+    table: Table,
+    output: Output,
+    *,
+    commit: "Commit",
+    relation: str,
+    gone: str | None,
 ) -> str:
     """Return a relation: what stands in the lake and stays there, and the rows of `relation`.
 
-    It is exact, but for a merge with `latestBy` in which an older row asks for a deletion: there it may count the
-    row as deleted that the lake keeps.
+    `gone` is a relation of partition values: those partitions go whole. The result is exact, but for a merge with
+    `latestBy` in which an older row asks for a deletion: it may count the row as deleted that the lake keeps.
     """
     stays = None
     if output.mode != "overwrite" and lake.exists(table.name):
         lake.register(con, table.name, _CURRENT)
         stays = _stays(table, output, commit, relation, set(column_types(con, quote_table(_CURRENT))))
+        if stays is not None and gone is not None:
+            same = " AND ".join(
+                f"k.{quote(name)} IS NOT DISTINCT FROM g.{quote(name)}" for name in table.partitionBy or ()
+            )
+            stays = f"SELECT * FROM ({stays}) k ANTI JOIN {quote(gone)} g ON {same}"
     comes = _comes(table, output, relation)
     if stays is None and comes == f"SELECT * FROM {relation}":
         return relation

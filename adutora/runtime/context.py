@@ -139,8 +139,10 @@ class StageContext:
     ) -> None:
         """Commit the rows of a relation to the stage's output table; see `runtime.output`."""
         from adutora.runtime.output import write_output
+        from adutora.runtime.upkeep import keep_up
 
         write_output(self, relation, rejected=rejected, rows_in=rows_in, preserving=preserving)
+        keep_up(self, self.require_output().table)
 
     @property
     def fingerprint(self) -> str:

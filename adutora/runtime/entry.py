@@ -12,6 +12,7 @@ from pathlib import Path
 
 from adutora import stages
 from adutora.errors import EXIT_INTERRUPTED, AdutoraError, ConfigError
+from adutora.io.secrets import SecretFilter, redact
 from adutora.runtime.context import StageContext
 from adutora.runtime.outcome import Outcome
 from adutora.runtime.task import Task
@@ -56,12 +57,13 @@ def run_task(task: Task, log: logging.Logger) -> Outcome:
         log.debug("traceback", exc_info=True)
         ctx.outcome.fail(error)
     except BaseException as error:
-        traceback.print_exc()
+        sys.stderr.write(redact(traceback.format_exc()))
         ctx.outcome.fail(error)
         if isinstance(error, _Stopped):
             ctx.outcome.exit_code, ctx.outcome.reason = EXIT_INTERRUPTED, "Stopped"
     finally:
         shutil.rmtree(task.task_dir / "scratch", ignore_errors=True)
+    ctx.outcome.redact(redact)
     for warning in ctx.outcome.warnings:
         log.warning("%s", warning)
     log.info("stage %s ended with code %d after %.2f s", task.label, ctx.outcome.exit_code, time.monotonic() - started)
@@ -121,8 +123,6 @@ def _log() -> logging.Logger:
     formatter = logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%SZ")
     formatter.converter = time.gmtime
     handler.setFormatter(formatter)
-    from adutora.io.connections import SecretFilter
-
     handler.addFilter(SecretFilter())
     log.addHandler(handler)
     log.setLevel(os.environ.get("ADUTORA_LOG_LEVEL", "INFO"))

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,13 @@ class Outcome:
             self.exit_code, self.error, self.reason = EXIT_SOFTWARE, "out of memory", "OOMKilled"
         else:
             self.exit_code, self.error, self.reason = EXIT_SOFTWARE, _text(error), "InternalError"
+
+    def redact(self, mask: Callable[[str], str]) -> None:
+        """Mask secret values in what people will read."""
+        self.error = self.error and mask(self.error)
+        self.hint = self.hint and mask(self.hint)
+        self.message = self.message and mask(self.message)
+        self.warnings = [mask(warning) for warning in self.warnings]
 
     def save(self, path: Path) -> None:
         """Write the outcome so that it is there whole or not at all."""

@@ -1,10 +1,12 @@
 """A stage's rows into its table: prepared by the table's rules, then one commit."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from adutora.errors import AdutoraError, DataError
+from adutora.io.duck import quote
 from adutora.io.lake import WriteRequest, WriteResult
+from adutora.runtime.check_run import column_types
 from adutora.runtime.prepare import Preparation, Prepared, schema_mode
 from adutora.spec.base import Output, Table
 
@@ -36,24 +38,32 @@ def write_output(
     commit = ctx.commit()
     # An item of a fan-out must not empty the table under the others.
     full_refresh = ctx.task.full_refresh and ctx.task.item_index is None
+    gone = _replaced_partitions(ctx, table, output)
     preparation = Preparation(
-        ctx.con, ctx.lake, table, output, commit, readable=tuple(ctx.readable), full_refresh=full_refresh
+        ctx.con,
+        ctx.lake,
+        table,
+        output,
+        commit,
+        readable=tuple(ctx.readable),
+        full_refresh=full_refresh,
+        replaces_partitions=gone,
     )
     prepared = preparation.prepare(relation, rejected)
     if rows_in is not None:
         ctx.outcome.rows_in = rows_in
     _balance(table, prepared, ctx.outcome.rows_in if preserving else None)
     _refuse_empty(table, output, prepared, ctx)
-    result = ctx.lake.write(ctx.con, write_request(table, output, commit, prepared, full_refresh=full_refresh))
+    request = write_request(table, output, commit, prepared)
+    request = replace(request, full_refresh=full_refresh, replaces_partitions=gone)
+    result = ctx.lake.write(ctx.con, request)
     if result.rows != prepared.rows and not result.repeated:
         raise AdutoraError(f"{table.name}: {prepared.rows} rows were handed over and {result.rows} written")
     record(ctx.outcome, prepared, result)
     preparation.release()
 
 
-def write_request(
-    table: Table, output: Output, commit: "Commit", prepared: Prepared, *, full_refresh: bool = False
-) -> WriteRequest:
+def write_request(table: Table, output: Output, commit: "Commit", prepared: Prepared) -> WriteRequest:
     """Return the request for the lake."""
     return WriteRequest(
         table=table.name,
@@ -69,7 +79,6 @@ def write_request(
         delete_where=output.deleteWhere,
         missing=output.missing,
         rejected=prepared.rejected if prepared.set_aside + prepared.came_rejected else None,
-        full_refresh=full_refresh,
     )
 
 
@@ -92,6 +101,17 @@ def _balance(table: Table, prepared: Prepared, rows_in: int | None) -> None:
     rejected = prepared.set_aside + prepared.came_rejected
     if rows_in is not None and rows_in != prepared.rows + rejected:
         raise AdutoraError(f"{table.name}: {rows_in} rows came in, but {prepared.rows} and {rejected} rejected go out")
+
+
+def _replaced_partitions(ctx: "StageContext", table: Table, output: Output) -> str | None:
+    """Return the changed partitions of the input, where the output is split by the same columns.
+
+    One of them from which all rows have gone must go from the output too.
+    """
+    changed = ctx.changed_partitions
+    if changed is None or output.mode != "overwritePartitions":
+        return None
+    return changed if set(column_types(ctx.con, quote(changed))) == set(table.partitionBy or ()) else None
 
 
 def _refuse_empty(table: Table, output: Output, prepared: Prepared, ctx: "StageContext") -> None:

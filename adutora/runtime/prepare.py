@@ -74,6 +74,7 @@ class Preparation:
     commit: "Commit"
     readable: Sequence[str] = ()
     full_refresh: bool = False
+    replaces_partitions: str | None = None
     # For a replay: the table as it stands, which unique rows must not collide with, and types of columns that the
     # table has without declaring them.
     standing: str | None = None
@@ -81,6 +82,8 @@ class Preparation:
     keep_system: bool = False
     _columns: dict[str, str] = field(default_factory=dict)
     _row_id: str = "rowid"
+    _out: str = OUT
+    _has_reasons: bool = False
     _references: dict[str, Reference] = field(default_factory=dict)
 
     def prepare(self, relation: str, rejected: str | None = None) -> Prepared:
@@ -90,7 +93,7 @@ class Preparation:
         """
         with duck.translated(f"writing {self.table.name}"):
             self._materialise(relation)
-            total = self._count(OUT)
+            total = self._count(self._out)
             self._find_references()
             self._close_door()
             findings = self._quarantine()
@@ -105,24 +108,38 @@ class Preparation:
         numbered = given.pop(ROW_ID, None)
         if self.output.mode == "append" and not self.keep_system:  # the lake says itself who loaded a row, and when
             given = {name: kind for name, kind in given.items() if name not in {"_run_id", "_loaded_at"}}
+        self._take(relation, given, numbered)
+        self.con.execute(f"CREATE OR REPLACE TEMP TABLE {BAD} (rid BIGINT, reason VARCHAR)")
+        if self._has_reasons:
+            self._set_aside(
+                f"SELECT {self._row_id}, __adutora_reason FROM {self._out} WHERE __adutora_reason IS NOT NULL"
+            )
+        names = ", ".join(f"o.{quote(name)}" for name in self._columns)
+        self.con.execute(
+            f"CREATE OR REPLACE TEMP VIEW {LIVE} AS SELECT o.{self._row_id} AS __adutora_rid, {names} "
+            f"FROM {self._out} o ANTI JOIN {BAD} b ON o.{self._row_id} = b.rid"
+        )
+        self.con.execute(f"CREATE OR REPLACE TEMP VIEW {GOOD} AS SELECT * EXCLUDE (__adutora_rid) FROM {LIVE}")
+
+    def _take(self, relation: str, given: dict[str, str], numbered: str | None) -> None:
+        """Cast the rows into a table of their own; a temp table that needs no cast is used as it is."""
         targets = self._targets(given)
-        raw = rows.to_json({name: kind for name, kind in given.items() if name != "_source"})
-        query = select({**given, ROW_ID: numbered} if numbered else given, targets, relation, raw)
         if numbered or any(name.lower() == "rowid" for name in given):  # that name hides DuckDB's own
             self._row_id = ROW_ID
+        if not targets and self._row_id == "rowid" and self._is_table(relation):
+            self._out, self._columns = relation, given
+            return
+        raw = rows.to_json({name: kind for name, kind in given.items() if name != "_source"})
+        query = select({**given, ROW_ID: numbered} if numbered else given, targets, relation, raw)
         if self._row_id == ROW_ID and not numbered:
             query = f"SELECT *, row_number() OVER () AS {ROW_ID} FROM ({query})"
         self.con.execute(f"CREATE OR REPLACE TEMP TABLE {OUT} AS {query}")
         self._columns = {n: k for n, k in column_types(self.con, OUT).items() if n not in _HELPERS}
-        self.con.execute(f"CREATE OR REPLACE TEMP TABLE {BAD} (rid BIGINT, step INTEGER, reason VARCHAR)")
-        if "__adutora_reason" in column_types(self.con, OUT):
-            self._set_aside(0, f"SELECT {self._row_id}, __adutora_reason FROM {OUT} WHERE __adutora_reason IS NOT NULL")
-        names = ", ".join(f"o.{quote(name)}" for name in self._columns)
-        self.con.execute(
-            f"CREATE OR REPLACE TEMP VIEW {LIVE} AS SELECT o.{self._row_id} AS __adutora_rid, {names} "
-            f"FROM {OUT} o ANTI JOIN {BAD} b ON o.{self._row_id} = b.rid"
-        )
-        self.con.execute(f"CREATE OR REPLACE TEMP VIEW {GOOD} AS SELECT * EXCLUDE (__adutora_rid) FROM {LIVE}")
+        self._has_reasons = True
+
+    def _is_table(self, relation: str) -> bool:
+        query = f"SELECT count(*) FROM duckdb_tables() WHERE temporary AND table_name = {literal(relation)}"
+        return count(self.con, query) == 1
 
     def _refuse_system_columns(self, given: dict[str, str]) -> None:
         declared = {column.name for column in self.table.columns or ()} | {ROW_ID}
@@ -159,9 +176,9 @@ class Preparation:
 
     # 2. and 3. What is set aside
 
-    def _set_aside(self, step: int, query: str) -> int:
-        """Mark rows bad by a query of row id and reason; return how many."""
-        return count(self.con, f"INSERT INTO {BAD} SELECT r, {step}, why FROM ({query}) AS q(r, why)")
+    def _set_aside(self, query: str) -> int:
+        """Mark rows bad by a query of row id and reason; return how many. No row is marked twice."""
+        return count(self.con, f"INSERT INTO {BAD} {query}")
 
     def _subject(self) -> Subject:
         return Subject(self.table.name, self._columns, self._references, self.commit.at)
@@ -179,36 +196,36 @@ class Preparation:
                 )
         total = self._count(LIVE)
         single = [check for check in checks if check.rule in ROW_RULES and not self._is_own(check)]
-        findings = self._quarantine_rows(single, total, 1)
-        for step, check in enumerate((check for check in checks if check not in single), start=2):
+        findings = self._quarantine_rows(single, total)
+        for check in (check for check in checks if check not in single):
             with duck.translated(f"{self.table.name}: check {check.title}"):
-                findings.append(Finding(check, self._quarantine_set(check, step), total))
+                findings.append(Finding(check, self._quarantine_set(check), total))
         return findings
 
-    def _quarantine_rows(self, checks: Sequence[Check], total: int, step: int) -> list[Finding]:
+    def _quarantine_rows(self, checks: Sequence[Check], total: int) -> list[Finding]:
         rules = [row_rule(self.con, check, self._subject()) for check in checks]
         counts = count_bad(self.con, rules, LIVE)
         if any(counts):
             reasons = ", ".join(f"CASE WHEN {rule.bad} THEN {rule.reason} END" for rule in rules)
             any_bad = " OR ".join(rule.bad for rule in rules)
-            self._set_aside(step, f"SELECT __adutora_rid, concat_ws('; ', {reasons}) FROM {LIVE} WHERE {any_bad}")
+            self._set_aside(f"SELECT __adutora_rid, concat_ws('; ', {reasons}) FROM {LIVE} WHERE {any_bad}")
         return [Finding(check, n, total) for check, n in zip(checks, counts, strict=True)]
 
-    def _quarantine_set(self, check: Check, step: int) -> int:
+    def _quarantine_set(self, check: Check) -> int:
         if check.rule == "unique":
             why = f"{check.title}: {', '.join(check.unique or ())} as in an earlier row"
             query = surplus(self.con, check, self._subject(), LIVE, "__adutora_rid")
-            twice = self._set_aside(step, f"SELECT rid, {literal(why)} FROM ({query})")
-            return twice + self._quarantine_standing(check, step)
+            twice = self._set_aside(f"SELECT rid, {literal(why)} FROM ({query})")
+            return twice + self._quarantine_standing(check)
         if check.rule == "sql":
-            return self._quarantine_sql(check, step)
+            return self._quarantine_sql(check)
         failed = 0
         # A row that goes may have been what another row refers to.
-        while found := sum(finding.failed for finding in self._quarantine_rows([check], 0, step)):
+        while found := sum(finding.failed for finding in self._quarantine_rows([check], 0)):
             failed += found
         return failed
 
-    def _quarantine_standing(self, check: Check, step: int) -> int:
+    def _quarantine_standing(self, check: Check) -> int:
         if self.standing is None:
             return 0
         names, key = check.unique or [], self.table.key or []
@@ -218,9 +235,9 @@ class Preparation:
         why = literal(f"{check.title}: {', '.join(names)} as in a row of the table")
         held = f" AND (\n{check.where}\n)" if check.where else ""
         live = f"(SELECT * FROM {LIVE} WHERE true{held})"
-        return self._set_aside(step, f"SELECT __adutora_rid, {why} FROM {live} l SEMI JOIN {self.standing} s ON {same}")
+        return self._set_aside(f"SELECT __adutora_rid, {why} FROM {live} l SEMI JOIN {self.standing} s ON {same}")
 
-    def _quarantine_sql(self, check: Check, step: int) -> int:
+    def _quarantine_sql(self, check: Check) -> int:
         query = user_query(self.con, check)
         self.con.execute(f"CREATE OR REPLACE TEMP TABLE __adutora_found AS SELECT DISTINCT * FROM ({query})")
         found = column_types(self.con, "__adutora_found")
@@ -241,7 +258,7 @@ class Preparation:
                 hint=f"write SELECT * FROM {self.table.name} WHERE …",
             )
         why = literal(f"{check.title}: returned by its query")
-        return self._set_aside(step, f"SELECT __adutora_rid, {why} FROM {LIVE} l SEMI JOIN __adutora_found f ON {same}")
+        return self._set_aside(f"SELECT __adutora_rid, {why} FROM {LIVE} l SEMI JOIN __adutora_found f ON {same}")
 
     # 4. What must hold
 
@@ -283,7 +300,15 @@ class Preparation:
         self._references = register_references(self.con, self.lake, self.table.checks, self.table.name)
         if any(check.rule in TABLE_RULES or self._is_own(check) for check in self.table.checks):
             output = self.output.model_copy(update={"mode": "overwrite"}) if self.full_refresh else self.output
-            after = after_write(self.con, self.lake, self.table, output, commit=self.commit, relation=GOOD)
+            after = after_write(
+                self.con,
+                self.lake,
+                self.table,
+                output,
+                commit=self.commit,
+                relation=GOOD,
+                gone=self.replaces_partitions,
+            )
             self._references[self.table.name] = Reference(after, self._columns)
 
     def _close_door(self) -> None:
@@ -305,14 +330,15 @@ class Preparation:
     def _finish(self, total: int, rejected: str | None, findings: list[Finding]) -> Prepared:
         raw = rows.to_json({name: kind for name, kind in self._columns.items() if name != "_source"})
         raw = f"CAST({raw} AS VARCHAR)"
-        if "__adutora_raw" in column_types(self.con, OUT):
+        if self._has_reasons:
             raw = f"coalesce(__adutora_raw, {raw})"
         source = "CAST(_source AS VARCHAR)" if "_source" in self._columns else "CAST(NULL AS VARCHAR)"
-        reasons = f"SELECT rid, string_agg(reason, '; ' ORDER BY step) AS reason FROM {BAD} GROUP BY rid"
+        # Names that no column of the rows has.
+        bad = f"SELECT rid AS __adutora_bad_row, reason AS __adutora_why FROM {BAD}"
         before = f"SELECT _reason, _source, _row FROM {rejected} UNION ALL " if rejected else ""
         self.con.execute(
-            f"CREATE OR REPLACE TEMP TABLE {REJECTED} AS {before}SELECT b.reason AS _reason, {source} AS _source, "
-            f"{raw} AS _row FROM ({reasons}) b JOIN {OUT} o ON o.{self._row_id} = b.rid"
+            f"CREATE OR REPLACE TEMP TABLE {REJECTED} AS {before}SELECT __adutora_why AS _reason, {source} AS _source, "
+            f"{raw} AS _row FROM {self._out} o JOIN ({bad}) b ON o.{self._row_id} = b.__adutora_bad_row"
         )
         good, all_rejected = self._count(GOOD), self._count(REJECTED)
         came = self._count(rejected) if rejected else 0

@@ -59,7 +59,7 @@ def mark(
     predicate = f"{quote('_run_id')} IN ({', '.join(map(literal, runs))})" if some else None
     with table_lock(store.lock_path(table), table):
         found = store.open(table + REJECTED_SUFFIX)
-        if found is None or False:
+        if found is None or int(found.version()) != version:
             raise Conflict(f"rejected rows of {table}: somebody else was faster")
         columns = from_delta(found.schema().to_json())
         plan = Plan(tuple(Planned(column, kind.type, quote(column)) for column, kind in columns.items()))

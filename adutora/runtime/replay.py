@@ -61,11 +61,15 @@ class Replay:
 
     con: duckdb.DuckDBPyConnection
     lake: Lake
-    store: Store
     table: Table
     output: Output
     pipeline: str
     _standing: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def store(self) -> Store:
+        """Where the lake's tables lie: a replay changes rejected rows in ways that no stage does."""
+        return self.lake._store
 
     def run(self) -> Replayed:
         """Replay all rejected rows of the table.
@@ -203,9 +207,7 @@ class Replay:
         return Output(table=self.table.name, mode="append")
 
     def _explain(self) -> None:
-        self.con.execute(
-            f"INSERT INTO {_WHY} SELECT rid, string_agg(reason, '; ' ORDER BY step) FROM {BAD} GROUP BY rid"
-        )
+        self.con.execute(f"INSERT INTO {_WHY} SELECT rid, reason FROM {BAD}")
 
     # The commits
 

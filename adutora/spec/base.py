@@ -29,7 +29,7 @@ def one_of_message(given: list[str], names: tuple[str, ...]) -> str:
 class Spec(BaseModel):
     """Base of everything a user writes: frozen, and no field that we do not know."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, populate_by_name=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     # Names of the fields of which exactly one is given.
     ONE_OF: ClassVar[tuple[str, ...]] = ()

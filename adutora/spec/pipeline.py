@@ -14,6 +14,7 @@ from adutora.spec.base import (
     Spec,
     Table,
 )
+from adutora.spec.metadata import Metadata
 from adutora.spec.scalars import (
     Duration,
     Identifier,
@@ -52,19 +53,6 @@ STAGE_TYPES = (
     "evaluate",
     "container",
 )
-
-
-class Metadata(Spec):
-    """Kubernetes metadata. On a laptop only `name` and `namespace` matter."""
-
-    name: ResourceName = Field(description="Name, unique in its namespace")
-    namespace: ResourceName | None = Field(None, description="Namespace; on a laptop `default`")
-    labels: dict[Annotated[str, Field(max_length=317)], Annotated[str, Field(max_length=63)]] | None = Field(
-        None, max_length=100, description="Labels, for Kubernetes"
-    )
-    annotations: dict[Annotated[str, Field(max_length=317)], LongText] | None = Field(
-        None, max_length=100, description="Annotations, for Kubernetes"
-    )
 
 
 class AssetsTrigger(Spec):

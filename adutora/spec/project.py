@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from adutora.spec.base import API_VERSION, Defaults, Notify, Spec
-from adutora.spec.pipeline import Metadata
+from adutora.spec.metadata import Metadata
 from adutora.spec.scalars import Cpu, Duration, Identifier, LayerName, Memory, Rate, ResourceName, Text, Uri
 
 Label = Annotated[str, Field(max_length=317)]

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from adutora.spec.base import API_VERSION, Spec
-from adutora.spec.pipeline import Metadata
+from adutora.spec.metadata import Metadata
 from adutora.spec.scalars import ResourceName
 
 

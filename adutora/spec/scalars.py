@@ -5,7 +5,7 @@ compile to, the same bytes.
 """
 
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler, WithJsonSchema
 from pydantic.json_schema import JsonSchemaValue
@@ -22,7 +22,7 @@ _CPU = r"^[0-9]{1,9}([.][0-9]{1,3}|m)?$"
 class _Scalar(int):
     """An integer amount with a canonical text; subclasses say how to read and write it."""
 
-    json_schema: dict[str, Any] = {}
+    json_schema: ClassVar[dict[str, Any]] = {}
 
     @classmethod
     def parse(cls, value: object) -> "_Scalar":
@@ -51,12 +51,12 @@ class _Scalar(int):
 class Duration(_Scalar):
     """A length of time in whole seconds, written as `90s`, `1h30m`, `7d` or `2w`."""
 
-    json_schema = {"type": "string", "pattern": _DURATION, "maxLength": 40}
+    json_schema: ClassVar[dict[str, Any]] = {"type": "string", "pattern": _DURATION, "maxLength": 40}
 
     @classmethod
     def parse(cls, value: object) -> "Duration":
         """Read a duration. Raises ValueError that says what would be right."""
-        if not isinstance(value, str) or not re.fullmatch(_DURATION, value):
+        if not isinstance(value, str) or len(value) > 40 or not re.fullmatch(_DURATION, value):
             unit = " has no unit" if isinstance(value, int) else " is no duration"
             raise ValueError(f"{value!r}{unit}; write a number and s, m, h, d or w, for example 30s or 1h30m")
         return cls(sum(int(n) * _SECONDS[u] for n, u in re.findall(r"([0-9]+)([wdhms])", value)))
@@ -74,13 +74,13 @@ class Duration(_Scalar):
 class Memory(_Scalar):
     """Bytes, written as a Kubernetes quantity: `512Mi`, `2Gi`, `1G`."""
 
-    json_schema = {"x-kubernetes-int-or-string": True, "pattern": _BYTES, "maxLength": 24}
+    json_schema: ClassVar[dict[str, Any]] = {"x-kubernetes-int-or-string": True, "pattern": _BYTES, "maxLength": 24}
 
     @classmethod
     def parse(cls, value: object) -> "Memory":
         """Read a quantity of bytes. Raises ValueError that says what would be right."""
         text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-        if not isinstance(text, str) or not re.fullmatch(_BYTES, text):
+        if not isinstance(text, str) or len(text) > 24 or not re.fullmatch(_BYTES, text):
             raise ValueError(f"{value!r} is no amount of bytes; write for example 512Mi or 2Gi")
         match = re.fullmatch(r"([0-9.]+)([A-Za-z]*)", text)
         assert match is not None  # noqa: S101 - the pattern above is stricter
@@ -100,13 +100,13 @@ class Memory(_Scalar):
 class Cpu(_Scalar):
     """Thousandths of a core, written as a Kubernetes quantity: `500m`, `2`, `"1.5"`."""
 
-    json_schema = {"x-kubernetes-int-or-string": True, "pattern": _CPU, "maxLength": 16}
+    json_schema: ClassVar[dict[str, Any]] = {"x-kubernetes-int-or-string": True, "pattern": _CPU, "maxLength": 16}
 
     @classmethod
     def parse(cls, value: object) -> "Cpu":
         """Read a quantity of cores. Raises ValueError that says what would be right."""
         text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-        if not isinstance(text, str) or not re.fullmatch(_CPU, text):
+        if not isinstance(text, str) or len(text) > 16 or not re.fullmatch(_CPU, text):
             raise ValueError(f'{value!r} is no amount of CPU; write for example 500m or "2"')
         amount = int(text[:-1]) if text.endswith("m") else round(float(text) * 1000)
         if amount < 1:

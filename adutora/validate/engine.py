@@ -1,6 +1,5 @@
 """DuckDB as a judge of SQL and regular expressions. Nothing is run, and nothing outside can be reached."""
 
-import atexit
 import json
 from dataclasses import dataclass
 from functools import cache
@@ -39,10 +38,7 @@ class Engine:
     @cache
     def shared() -> "Engine":
         """The one engine of this process; made when it is first needed."""
-        engine = Engine()
-        atexit.register(Engine.shared.cache_clear)
-        atexit.register(engine.connection.close)
-        return engine
+        return Engine()
 
     def statements(self, sql: str) -> list[Statement] | SqlError:
         """Parse a text into statements."""

@@ -1,6 +1,5 @@
 """A real redis-server for tests: each fixture starts its own on a free port and ends it."""
 
-import shutil
 import socket
 import subprocess
 import time
@@ -16,17 +15,15 @@ from adutora.io.online.redis import RedisStore
 class RedisServer:
     """A redis-server of our own."""
 
-    def __init__(self, folder: Path, *options: str) -> None:
-        self.folder, self.options = folder, options
+    def __init__(self, program: str, folder: Path, *options: str) -> None:
+        self.program, self.folder, self.options = program, folder, options
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = int(probe.getsockname()[1])
         self.start()
 
     def start(self) -> None:
-        program = shutil.which("redis-server")
-        assert program is not None, "redis-server is not installed: these tests need a real one (apt: redis-server)"
-        command = [program, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder), "--save", ""]
+        command = [self.program, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder), "--save", ""]
         self.process = subprocess.Popen([*command, *self.options], stdout=subprocess.DEVNULL)
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline:
@@ -47,18 +44,18 @@ class RedisServer:
 
 
 @pytest.fixture(scope="module")
-def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    server = RedisServer(tmp_path_factory.mktemp("redis"))
+def redis_server(tmp_path_factory: pytest.TempPathFactory, program: Callable[[str], str]) -> Iterator[RedisServer]:
+    server = RedisServer(program("redis-server"), tmp_path_factory.mktemp("redis"))
     yield server
     server.stop()
 
 
 @pytest.fixture
-def start_redis(tmp_path: Path) -> Iterator[Callable[..., RedisServer]]:
+def start_redis(tmp_path: Path, program: Callable[[str], str]) -> Iterator[Callable[..., RedisServer]]:
     started: list[RedisServer] = []
 
     def start(*options: str) -> RedisServer:
-        started.append(RedisServer(tmp_path, *options))
+        started.append(RedisServer(program("redis-server"), tmp_path, *options))
         return started[-1]
 
     yield start

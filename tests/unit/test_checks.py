@@ -82,6 +82,7 @@ class TestRules:
             ("(1), (5)", {"sql": "SELECT * FROM silver.t -- all", "where": "a > 4"}, 1, '{"a":5}'),
             ("(1), (2)", {"rowCount": {"min": 3}}, 1, "it has 2 rows, and needs at least 3"),
             ("(1), (2)", {"rowCount": {"max": 1}, "where": "a > 1"}, 0, ""),
+            ("(1), (2)", {"rowCount": {"min": 2, "max": 2}}, 0, ""),
             ("(DATE '2026-05-08')", {"freshness": {"column": "a", "maxAge": "2d"}}, 0, ""),
             ("(DATE '2026-05-07')", {"freshness": {"column": "a", "maxAge": "2d"}}, 1, "the newest a is 2026-05-07"),
             ("(TIMESTAMPTZ '2026-05-10 11:00Z')", {"freshness": {"column": "a", "maxAge": "30m"}}, 1, "older than 30m"),

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -153,6 +154,17 @@ def test_trim_of_a_number(tidy: Tidy) -> None:
 def test_absurd_values_end_clearly(tidy: Tidy) -> None:
     with pytest.raises(DataError, match="values are too large"):
         tidy("(1e308::DOUBLE), (-1e308)", "a", outliers={"columns": ["a"], "method": "zscore"})
+
+
+def test_a_files_rows_that_do_not_fit_count_too(stage_context: Maker, tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text("rid,reason\n1,x\nabc,y\n2,\n")
+    columns = [{"name": "rid", "type": "long"}, {"name": "reason", "type": "string"}]
+    given = {"name": "given", "file": "in.csv", "format": "csv", "columns": columns}
+    ctx = stage_context(kind="clean", block={}, inputs=(given,), output={"table": "gold.tidy"})
+    run(Clean.model_validate({"dropNulls": ["reason"]}), ctx)
+    assert kept(ctx) == [(1, "x")]
+    assert len(dropped(ctx)) == 2
+    assert (ctx.outcome.rows_in, ctx.outcome.rows_out, ctx.outcome.rows_rejected) == (3, 1, 2)
 
 
 def test_no_rows(tidy: Tidy) -> None:

@@ -287,6 +287,34 @@ class TestBalance:
         assert (ctx.outcome.rows_out, ctx.outcome.rows_rejected) == (1_999_990, 10)
 
 
+def test_columns_may_have_the_names_that_the_queries_use(stage_context: Maker) -> None:
+    names = "rid, reason, why, n, o, l, b, d, r, a, _source"
+    checks = [{"unique": ["rid"], "onFail": "quarantine"}, {"range": {"column": "n", "min": 0}, "onFail": "quarantine"},
+              {"sql": "SELECT * FROM silver.orders WHERE o = 9", "onFail": "quarantine", "where": "b = 1"}]  # fmt: skip
+    ctx = stage_context(orders(*checks, columns=[{"name": "rid", "type": "long"}], schema="evolve"), output=OUTPUT)
+    rest = "1, 1, 1, 1, 1, 's'"
+    ctx.write(
+        give(
+            ctx,
+            f"('1','x',1,1,1,{rest}), ('1','x',1,1,1,{rest}), ('2','x',1,-1,1,{rest}), ('3','x',1,1,9,{rest})",
+            names,
+        )
+    )
+    assert table(ctx, columns="rid") == [(1,)]
+    assert len(rejected(ctx)) == 3
+
+
+def test_changed_partitions_go_whole(stage_context: Maker) -> None:
+    described = orders({"rowCount": {"min": 1, "max": 2}}, partitionBy=["day"])
+    ctx = stage_context(described, output=OUTPUT)
+    ctx.write(give(ctx, "(1, 1), (2, 2)", "id, day"))
+    later = stage_context(described, output={**OUTPUT, "mode": "overwritePartitions"}, run="r-2")
+    give(later, "(2)", "day", "changed")
+    later.changed_partitions = "changed"
+    later.write(give(later, "(3, 3)", "id, day"))  # nothing came for day 2
+    assert table(later) == [(1, 1), (3, 3)]
+
+
 def test_quoting_helpers_are_used_for_odd_table_columns(stage_context: Maker) -> None:
     name = "or\"der 'x'"
     ctx = stage_context(orders({"notNull": [name], "onFail": "quarantine"}), output=OUTPUT)

@@ -10,7 +10,6 @@ import pytest
 
 from adutora.cli import replay as command
 from adutora.errors import ConfigError
-from adutora.io.lake.store import Store
 from adutora.runtime import rejected_rows
 from adutora.runtime.context import StageContext
 from adutora.runtime.replay import Replay, Replayed
@@ -51,8 +50,7 @@ class Shop:
     def replay(self, *checks: dict[str, Any]) -> Replayed:
         ctx = self.maker(run="replay")
         table = Table.model_validate(self.described(*checks))
-        store = Store(ctx.task.lake_root, {}, None)
-        return Replay(ctx.con, ctx.lake, store, table, Output.model_validate(self.output), "team.shop").run()
+        return Replay(ctx.con, ctx.lake, table, Output.model_validate(self.output), "team.shop").run()
 
     def rows(self, columns: str = "id, amount") -> list[tuple[Any, ...]]:
         ctx = self.maker()

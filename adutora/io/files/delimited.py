@@ -1,7 +1,7 @@
 """CSV: a lazy view where all must fit, a checked copy where what does not fit is set aside."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,17 +9,37 @@ import duckdb
 
 from adutora.errors import DataError
 from adutora.io.duck import literal, quote, translate
-from adutora.io.files.infer import TEXT, Writing, infer, merged
-from adutora.io.files.layout import Layout, find_layout, read_call
+from adutora.io.files.infer import (
+    BIG,
+    BOOLEAN,
+    DATE,
+    DOUBLE,
+    LONG,
+    TEXT,
+    TIMESTAMP,
+    ZONED,
+    Writing,
+    infer,
+    merged,
+)
+from adutora.io.files.layout import Layout, find_layout, line_sizes, read_call
 from adutora.io.files.plain import Plain, scratch_path
 from adutora.io.files.reading import SOURCE, Job, Reading, add_rejects, finish, kept_columns
-from adutora.io.files.records import count_records, scan
+from adutora.io.files.records import count_records, line_of, scan
 
-# DuckDB's default longest line; longer records that a scan allowed need more.
-_LINE, _BUFFER = 2_000_000, 32_000_000
 _LOOKED_AT = 32  # files of one header whose values are looked at for types
 _PATH = "__adutora_path"
 _GIVE_UP = (duckdb.OutOfMemoryException, duckdb.IOException, duckdb.PermissionException, duckdb.InterruptException)
+
+_LABELS = {
+    LONG: "whole number",
+    BIG: "whole number",
+    DOUBLE: "number",
+    DATE: "date",
+    TIMESTAMP: "timestamp",
+    ZONED: "timestamp with zone",
+    BOOLEAN: "true or false",
+}
 
 Group = list[tuple[Plain, Layout]]
 
@@ -34,7 +54,9 @@ def layouts(job: Job, plains: Sequence[Plain]) -> Group:
         same = known.setdefault((lines[min(dialect.skip, len(lines) - 1)], plain.gzipped), [])
         if not same or len(same) < _LOOKED_AT or not same[0].named:
             same.append(find_layout(job.con, plain, dialect, job.scratch, limit))
-        out.append((plain, same[-1]))
+            out.append((plain, same[-1]))
+        else:  # enough were looked at
+            out.append((plain, replace(same[0], complete=False)))
     return out
 
 
@@ -64,8 +86,10 @@ class StrictCsv:
 
     def __init__(self, job: Job, plains: Sequence[Plain]) -> None:
         self._con, self._options, self._scratch, self._relation = job.con, job.options, job.scratch, job.relation
+        self._writing = Writing.of(job.options.dialect)
         self._found = layouts(job, plains)
         self._types = {name: kind or TEXT for name, kind in all_types(self._found).items()}
+        self._sure = all(layout.complete for _, layout in self._found)
         self._scanned = self._widened = False
         self._more = ""
         self._create()
@@ -75,53 +99,61 @@ class StrictCsv:
         """The files, and the way to repair."""
         copies = [self._copy(plain) for plain, _ in self._found]
         readable = [plain.path for plain, _ in self._found] + copies
-        return Reading([plain.source for plain, _ in self._found], readable, repair=self.repair)
+        return Reading([plain.source for plain, _ in self._found], readable, name=self._relation, repair=self.repair)
 
     def _copy(self, plain: Plain) -> Path:
         return scratch_path(self._scratch, plain.source, "clean.csv")
 
     def _create(self) -> None:
-        parts = [self._select(group, self._types, self._typed_options()) for group in grouped(self._found)]
-        body = " UNION ALL BY NAME ".join(parts)
+        body = self._union(self._types)
         self._con.execute(f"CREATE OR REPLACE TEMP VIEW {quote(self._relation)} AS {body}")
 
-    def _typed_options(self) -> str:
-        csv = self._options.dialect
-        more = ", decimal_separator = ',', thousands = '.'" if csv.decimal == "," else ""
-        more += f", dateformat = {literal(csv.dateFormat)}" if csv.dateFormat else ""
-        return more + (f", timestampformat = {literal(csv.timestampFormat)}" if csv.timestampFormat else "")
+    def _union(self, types: Mapping[str, str]) -> str:
+        return " UNION ALL BY NAME ".join(self._select(group, types) for group in grouped(self._found))
 
-    def _select(self, group: Group, types: dict[str, str], more: str) -> str:
+    def _select(self, group: Group, types: Mapping[str, str]) -> str:
         layout = group[0][1]
         folded = {name.casefold(): kind for name, kind in types.items()}
         kinds = {name: folded[name.casefold()] for name in layout.names}
-        columns = ", ".join(quote(name) for name in layout.names)
+        read = {name: kind if self._is_native(kind) else TEXT for name, kind in kinds.items()}
+        columns = [self._column(name, kinds[name], read[name]) for name in layout.names]
+        more = self._more
         if self._options.source_column:
-            columns += f", {_shown([plain for plain, _ in group])} AS {quote(SOURCE)}"
+            columns.append(f"{_shown([plain for plain, _ in group])} AS {quote(SOURCE)}")
             more += f", filename = {literal(_PATH)}"
-        call = read_call(
-            [plain.path for plain, _ in group], layout.shape, kinds, self._options.dialect, more + self._more
-        )
-        return f"SELECT {columns} FROM {call}"
+        call = read_call([plain.path for plain, _ in group], layout, read, self._options.dialect, more)
+        return f"SELECT {', '.join(columns)} FROM {call}"
+
+    def _is_native(self, kind: str) -> bool:
+        """Say whether DuckDB's reader may convert: it rounds `1.5` to a long and cuts the time off a date."""
+        plain = self._writing.plain("x", kind) == "x"
+        return kind == TEXT or (plain and (self._sure or kind == DOUBLE))
+
+    def _column(self, name: str, kind: str, read: str) -> str:
+        x = quote(name)
+        if kind == read:
+            return x
+        value = f"TRY_CAST({self._writing.plain(x, kind)} AS {kind})"
+        if not self._sure:
+            message = f"{literal(f'CSV value of {self._relation}.{name}: ')} || {x}"
+            value = f"CASE WHEN {x} IS NULL OR {self._writing.is_a(x, kind)} THEN {value} ELSE error({message}) END"
+        return f"{value} AS {x}"
 
     def repair(self, error: BaseException) -> None:
         """Widen types that later rows outgrew, or find what is wrong; see `Reading`."""
         text = str(error)
-        if isinstance(error, _GIVE_UP):
+        if isinstance(error, _GIVE_UP) or "CSV" not in text:
             raise error
-        if "CSV" not in text:
-            raise error
-        if "converting column" in text and not self._widened:
+        if ("converting column" in text or "CSV value of" in text) and not self._widened:
             self._widened = True
-            self._widen(text)
-            return
-        if not self._scanned:
+            self._widen()
+        elif not self._scanned:
             self._scanned = True
             self._scan()
-            return
-        raise DataError(_headline(text, [plain for plain, _ in self._found])) from error
+        else:
+            raise DataError(_headline(text, [plain for plain, _ in self._found])) from error
 
-    def _widen(self, text: str) -> None:
+    def _widen(self) -> None:
         """Look at every value and take types that hold for all. A number that turns out to be text is an error."""
         try:
             wider = self._types_of_all()
@@ -129,20 +161,37 @@ class StrictCsv:
             self._scanned = True
             self._scan()
             wider = self._types_of_all()
-        lost = [name for name, kind in wider.items() if kind == TEXT and self._types[name] != TEXT]
-        if lost:
-            raise DataError(
-                _headline(text, [plain for plain, _ in self._found]),
-                hint=f"declare `columns` to set such rows aside, or name the column's type: {lost[0]} as string",
-            )
-        self._types = {name: kind or TEXT for name, kind in wider.items()}
+        for name, kind in wider.items():
+            if kind == TEXT and self._types[name] != TEXT:
+                raise self._outlier(name, self._types[name])
+        self._types, self._sure = {name: kind or TEXT for name, kind in wider.items()}, True
         self._create()
 
     def _types_of_all(self) -> dict[str, str | None]:
         texts = dict.fromkeys(self._types, TEXT)
-        parts = [self._select(group, texts, "") for group in grouped(self._found)]
-        body = " UNION ALL BY NAME ".join(parts)
-        return infer(self._con, f"({body})", list(self._types), Writing.of(self._options.dialect), self._types)
+        return infer(self._con, f"({self._union(texts)})", list(self._types), self._writing, self._types)
+
+    def _outlier(self, name: str, kind: str) -> DataError:
+        """Return the error for the first value of a column that is not of the type of those before."""
+        x = quote(name)
+        loose = DOUBLE if kind in (LONG, BIG) else kind
+        for plain, layout in self._found:
+            if name not in layout.names:
+                continue
+            call = read_call([plain.path], layout, dict.fromkeys(layout.names, TEXT), self._options.dialect, self._more)
+            for wanted in (loose, kind):
+                rows = self._con.execute(
+                    f"SELECT n, {x} FROM (SELECT row_number() OVER () AS n, {x} FROM {call}) "
+                    f"WHERE {x} IS NOT NULL AND NOT {self._writing.is_a(x, wanted)} ORDER BY n LIMIT 1"
+                ).fetchall()
+                if rows:
+                    line = line_of(plain, layout.shape, rows[0][0], self._options.max_record)
+                    return DataError(
+                        f"{plain.shown}:{line}: column {name}: {rows[0][1][:100]!r} is no {_LABELS[wanted]}, "
+                        "as the values before are",
+                        hint=f"declare `columns`, with {name} as string or with its type to set such rows aside",
+                    )
+        return DataError(f"{self._found[0][0].shown}: column {name} has values of several types")
 
     def _scan(self) -> None:
         """Go through the files record by record; where all are right, read clean copies instead."""
@@ -157,19 +206,13 @@ class StrictCsv:
                 )
             longest = max(longest, result.longest)
             found.append((Plain(plain.source, result.clean), _clean(layout)))
-        self._found, self._more = found, _sizes(longest)
+        self._found, self._more = found, line_sizes(longest)
         self._create()
 
 
 def _clean(layout: Layout) -> Layout:
     shape = replace(layout.shape, header=False, skip=0, newline="\n")
-    return replace(layout, shape=shape, gzipped=False)
-
-
-def _sizes(longest: int) -> str:
-    if longest <= _LINE:
-        return ""
-    return f", max_line_size = {longest + 1024}, buffer_size = {max(_BUFFER, 2 * longest + 4096)}"
+    return replace(layout, shape=shape, gzipped=False, line_end="\n")
 
 
 def _shown(plains: Sequence[Plain]) -> str:
@@ -185,11 +228,6 @@ def _headline(text: str, plains: Sequence[Plain]) -> str:
     plain = next((each for each in plains if str(each.path) in text), plains[0])
     line = re.search(r"CSV Error on Line: (\d+)", text)
     where = f"{plain.shown}:{line[1]}" if line else plain.shown
-    value = re.search(
-        r"Error when converting column \"(.*?)\"\. Could not convert string \"(.*?)\" to '(.*?)'", text, re.DOTALL
-    )
-    if value:
-        return f"{where}: column {value[1]}: {value[2][:100]!r} is no {value[3]}, as the rows before were"
     lines = [each for each in text.splitlines() if each.strip() and not each.startswith(("Original Line", "Possible"))]
     return f"{where}: {lines[1] if line and len(lines) > 1 else lines[0]}"
 
@@ -241,7 +279,7 @@ def _load_scanned(job: Job, plain: Plain, layout: Layout, raw: str) -> int:
     clean = scratch_path(job.scratch, plain.source, "clean.csv")
     result = scan(plain, layout.shape, clean, job.options.max_record)
     before = job.count(raw)
-    _insert(job, [Plain(plain.source, clean)], _clean(layout), raw, _sizes(result.longest))
+    _insert(job, [Plain(plain.source, clean)], _clean(layout), raw, line_sizes(result.longest))
     read = job.count(raw) - before
     if read != result.good:
         raise DataError(
@@ -259,6 +297,6 @@ def _insert(job: Job, plains: list[Plain], layout: Layout, raw: str, more: str =
     texts = dict.fromkeys(layout.names, TEXT)
     if len(plains) > 1:
         more += f", filename = {literal(_PATH)}"
-    call = read_call([plain.path for plain in plains], layout.shape, texts, job.options.dialect, more)
+    call = read_call([plain.path for plain in plains], layout, texts, job.options.dialect, more)
     shown = f"{_shown(plains)} AS {quote(SOURCE)}"
     job.con.execute(f"INSERT INTO {quote(raw)} BY NAME SELECT {names}, {shown} FROM {call}")

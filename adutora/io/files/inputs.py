@@ -118,7 +118,11 @@ def _mend(readings: Sequence[Reading], error: BaseException) -> None:
     cause = error.__cause__ if isinstance(error.__cause__, duckdb.Error) else error
     lazy = [reading for reading in readings if reading.repair is not None]
     text = str(cause)
-    named = [reading for reading in lazy if any(str(path) in text for path in reading.readable)]
+    named = [
+        reading
+        for reading in lazy
+        if f"CSV value of {reading.name}." in text or any(str(path) in text for path in reading.readable)
+    ]
     if not isinstance(cause, duckdb.Error) or "CSV" not in text or not lazy:
         raise error
     for reading in named or lazy:

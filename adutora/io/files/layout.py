@@ -15,6 +15,8 @@ from adutora.spec.base import Csv
 
 _HEAD = 1 << 20
 _SLICE = 128 << 10
+# DuckDB's own longest line and its buffer; longer records need more.
+_LINE, _BUFFER = 2_000_000, 32_000_000
 _DELIMITERS = (",", ";", "\t", "|")
 
 
@@ -27,6 +29,8 @@ class Layout:
     gzipped: bool
     types: dict[str, str | None] = field(default_factory=dict, compare=False)
     named: bool = True  # the names come from the file, not from us
+    line_end: str = "\n"  # as DuckDB must be told: its own guess is misled by a stray \r
+    complete: bool = field(default=False, compare=False)  # the types were seen to hold for every value
 
 
 def find_layout(con: duckdb.DuckDBPyConnection, plain: Plain, csv: Csv, scratch: Path, limit: int) -> Layout:
@@ -35,7 +39,7 @@ def find_layout(con: duckdb.DuckDBPyConnection, plain: Plain, csv: Csv, scratch:
     Raises DataError for a first line without an end within `limit` bytes, or one that is not UTF-8, and where the
     given delimiter is clearly not the file's.
     """
-    body, skip, newline = _body(plain, csv.skip, limit)
+    body, skip, newline, whole = _body(plain, csv.skip, limit)
     sample = scratch / "files" / "sample.csv"
     sample.parent.mkdir(parents=True, exist_ok=True)
     sample.write_bytes(body.replace(b"\r\n", b"\n").replace(b"\r", b"\n"))
@@ -46,14 +50,16 @@ def find_layout(con: duckdb.DuckDBPyConnection, plain: Plain, csv: Csv, scratch:
     _check_delimiter(plain, csv, values)
     names = unique_names(values if header else [f"column{i}" for i in range(len(values))])
     _add_slices(plain, shape, sample)
-    return Layout(shape, names, plain.gzipped, _types(con, sample, shape, names, csv), header)
+    types = _types(con, sample, shape, names, csv)
+    line_end = "\r\n" if newline == "\n" and b"\r\n" in body[: body.find(b"\n") + 1] else newline
+    return Layout(shape, names, plain.gzipped, types, header, line_end, whole)
 
 
-def _body(plain: Plain, skip: int, limit: int) -> tuple[bytes, int, str]:
-    """Return the beginning past skipped and blank lines, how many those are, and the line end."""
+def _body(plain: Plain, skip: int, limit: int) -> tuple[bytes, int, str, bool]:
+    """Return the beginning past skipped and blank lines, how many those are, the line end, and whether that is all."""
     head = plain.head(_HEAD)
     more = head
-    while more and b"\n" not in head and b"\r" not in head and len(head) <= limit and len(more) == _HEAD:
+    while len(more) == _HEAD and head.count(b"\n") < skip + 2 and b"\r" not in head and len(head) <= limit:
         with plain.open() as file:
             file.read(len(head))
             more = file.read(_HEAD)
@@ -68,9 +74,9 @@ def _body(plain: Plain, skip: int, limit: int) -> tuple[bytes, int, str]:
     body = mark.join(lines[skip:])
     if not body.strip():
         raise DataError(f"{plain.shown}: is empty", hint="not even a header line is there")
-    whole = len(head) < _HEAD
+    whole = len(more) < _HEAD
     end = body.rfind(mark) + 1
-    return (body if whole or not end else body[:end]), skip, newline
+    return (body if whole or not end else body[:end]), skip, newline, whole
 
 
 def _sniff(con: duckdb.DuckDBPyConnection, sample: Path, csv: Csv, body: bytes) -> tuple[str, str, str, bool]:
@@ -152,17 +158,29 @@ def _types(
     con: duckdb.DuckDBPyConnection, sample: Path, shape: Shape, names: tuple[str, ...], csv: Csv
 ) -> dict[str, str | None]:
     text = dict.fromkeys(names, "VARCHAR")
-    call = read_call([sample], replace(shape, newline="\n", skip=0), text, csv, ", ignore_errors = true")
+    layout = Layout(replace(shape, skip=0), names, gzipped=False)
+    more = ", ignore_errors = true" + line_sizes(sample.stat().st_size)
+    call = read_call([sample], layout, text, csv, more)
     return infer(con, call, names, Writing.of(csv))
 
 
-def read_call(paths: list[Path], shape: Shape, types: dict[str, str], csv: Csv, more: str = "") -> str:
+def line_sizes(longest: int) -> str:
+    """Return options of `read_csv` for records of up to so many bytes."""
+    if longest <= _LINE:
+        return ""
+    return f", max_line_size = {longest + 1024}, buffer_size = {max(_BUFFER, 2 * longest + 4096)}"
+
+
+def read_call(paths: list[Path], layout: Layout, types: dict[str, str], csv: Csv, more: str = "") -> str:
     """Return `read_csv(…)` with everything said and nothing left to be found."""
+    shape = layout.shape
     files = ", ".join(literal(str(path)) for path in paths)
+    line_end = layout.line_end.replace("\r", "\\r").replace("\n", "\\n")
     columns = ", ".join(f"{quote(name)}: {literal(kind)}" for name, kind in types.items())
     nulls = ", ".join(literal(text) for text in dict.fromkeys(["", *(csv.nullValues or [])]))
     return (
         f"read_csv([{files}], auto_detect = false, columns = {{{columns}}}, delim = {literal(shape.delimiter)}, "
         f"quote = {literal(shape.quote)}, escape = {literal(shape.escape)}, header = {str(shape.header).lower()}, "
-        f"skip = {shape.skip}, nullstr = [{nulls}], comment = ''{more})"
+        f"skip = {shape.skip}, nullstr = [{nulls}], comment = '', new_line = '{line_end}', "
+        f"compression = '{'gzip' if layout.gzipped else 'none'}'{more})"
     )

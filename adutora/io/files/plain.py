@@ -101,10 +101,10 @@ def _codec(encoding: str) -> str:
             f"encoding {encoding!r} is unknown", hint="for example utf-8, latin-1, cp1252 or utf-16"
         ) from None
     try:
-        text = b"".decode(name)
+        "".encode(name)
     except LookupError:  # a codec of bytes, such as base64
-        raise ConfigError(f"encoding {encoding!r} is no text encoding") from None
-    return "utf-8" if name in ("utf-8", "utf-8-sig", "ascii") and text == "" else name
+        raise ConfigError(f"encoding {encoding!r} is no text encoding", hint="for example utf-8 or latin-1") from None
+    return "utf-8" if name in ("utf-8", "utf-8-sig", "ascii") else name
 
 
 def _transcode(file: SourceFile, gzipped: bool, encoding: str, target: Path) -> None:

@@ -46,13 +46,15 @@ class Reading:
 
     `rows_in` is the number of records in the files, counted apart from the reader where that can be done; None for a
     relation that is read only when it is asked. `readable` are the local paths that a sealed connection must be
-    allowed. `repair`, where there is one, takes an error that came while the relation was read: it makes the relation
-    anew so that reading may be tried again, or raises DataError that says what is wrong and where.
+    allowed, `name` is the relation. `repair`, where there is one, takes an error that came while the relation was
+    read: it makes the relation anew so that reading may be tried again, or raises DataError that says what is wrong
+    and where.
     """
 
     files: Sequence[SourceFile]
     readable: Sequence[Path]
     rows_in: int | None = None
+    name: str = ""
     repair: Callable[[BaseException], None] | None = field(default=None, repr=False)
     warnings: list[str] = field(default_factory=list)
 
@@ -144,7 +146,7 @@ def finish(job: Job, raw: str, targets: Mapping[str, Target], inferred: Mapping[
     if any(_can_fail(have[name], target) for name, target in targets.items()):
         source = f"{_judge(job, raw, plain, query)} WHERE __adutora_reason IS NULL"
     out = [_typed(name, held.get(name)) for name in names]
-    out += [quote(SOURCE)] if job.options.source_column else []
+    out += [quote(SOURCE)] if job.options.source_column or not out else []  # a relation has a column
     con.execute(f"CREATE OR REPLACE TEMP VIEW {quote(job.relation)} AS SELECT {', '.join(out)} FROM {source}")
 
 

@@ -6,6 +6,7 @@ aside with its line and the reason.
 """
 
 import json
+import os
 import re
 from dataclasses import dataclass
 from functools import cached_property
@@ -358,6 +359,32 @@ def _is_utf8(record: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
+
+
+class _Finder(Scanner):
+    """Stops at a record."""
+
+    def __init__(self, plain: Plain, shape: Shape, number: int, max_record: int) -> None:
+        super().__init__(plain, shape, Scan(Path(os.devnull), Path(os.devnull)), max_record)
+        self._number, self.line = number, 0
+
+    def _take(self, record: bytes) -> None:
+        if not self._header:
+            self._number -= 1
+            if self._number == 0:
+                self.line, self._eof = self._line, True
+                self._buffer, self._at = b"", 0
+                return
+        self._header = False
+        self._line += self._ends(record)
+        self._at += len(record)
+
+
+def line_of(plain: Plain, shape: Shape, number: int, max_record: int) -> int:
+    """Return the line in which the good record of a number begins; records count from 1, after the header."""
+    finder = _Finder(plain, shape, number, max_record)
+    finder.run()
+    return finder.line
 
 
 def scan(plain: Plain, shape: Shape, clean: Path, max_record: int) -> Scan:

@@ -20,6 +20,7 @@ from adutora.runtime.casts import family, shown
 from adutora.runtime.check_run import column_types, count, one_row
 from adutora.runtime.checks import find
 from adutora.runtime.context import StageContext
+from adutora.runtime.inputs import read_lazily
 from adutora.runtime.prepare import PASSED_ON
 from adutora.spec.nearest import did_you_mean
 from adutora.stages.clean.spec import Clean, DropDuplicates, Outliers
@@ -41,14 +42,14 @@ def run(spec: Clean, ctx: StageContext) -> None:
     name = ctx.inputs[0].table or ctx.inputs[0].name or ""
     with duck.translated(f"cleaning {name}"):
         cleaning = Cleaning(ctx.con, name)
-        rows_in = cleaning.load(spec.trim or [])
+        rows_in = read_lazily(ctx, lambda: cleaning.load(spec.trim or []))
         if spec.dropNulls:
             cleaning.drop_nulls(spec.dropNulls)
         if spec.dropDuplicates:
             cleaning.drop_duplicates(spec.dropDuplicates)
         if spec.outliers:
             ctx.outcome.metrics["clean.clipped"] = cleaning.outliers(spec.outliers)
-        cleaning.finish()
+        rows_in += cleaning.finish(ctx.rejects)
     ctx.write(_LEFT, rejected=_REJECTED, rows_in=rows_in, preserving=True)
 
 
@@ -119,14 +120,17 @@ class Cleaning:
             self._drop(f"'clean: ' || concat_ws('; ', {', '.join(reasons)})", " OR ".join(bad))
         return 0
 
-    def finish(self) -> None:
-        """Make the relation of dropped rows."""
+    def finish(self, refused: list[str]) -> int:
+        """Make the relation of dropped rows, with those that the input refused; return how many it refused."""
+        before = "".join(f"SELECT _reason, _source, _row FROM {quote(name)} UNION ALL " for name in refused)
+        dropped = f"SELECT rid AS __adutora_rid, reason AS __adutora_why FROM {_DROPPED}"
         row = rows.to_json({name: kind for name, kind in self.columns.items() if name != "_source"})
         source = "CAST(_source AS VARCHAR)" if "_source" in self.columns else "CAST(NULL AS VARCHAR)"
         self.con.execute(
-            f"CREATE OR REPLACE TEMP VIEW {_REJECTED} AS SELECT d.reason AS _reason, {source} AS _source, "
-            f"CAST({row} AS VARCHAR) AS _row FROM {_DROPPED} d JOIN {_ALL} a ON a.{_ID} = d.rid"
+            f"CREATE OR REPLACE TEMP VIEW {_REJECTED} AS {before}SELECT __adutora_why AS _reason, {source} AS _source, "
+            f"CAST({row} AS VARCHAR) AS _row FROM {_ALL} a JOIN ({dropped}) d ON a.{_ID} = d.__adutora_rid"
         )
+        return sum(count(self.con, f"SELECT count(*) FROM {quote(name)}") for name in refused)
 
     def _left(self) -> str:
         return f"(SELECT a.* FROM {_ALL} a ANTI JOIN {_DROPPED} d ON a.{_ID} = d.rid)"

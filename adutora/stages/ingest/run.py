@@ -65,27 +65,28 @@ def _load_new(spec: Files, source: ObjectSource, ctx: "StageContext") -> None:
     ledger = ctx.ledger("files")
     again = _unfinished(ledger, ctx)
     found = source.find(spec.path)
+    before = ledger.last()
     seen = ledger.seen()
     fresh = [file for file in found if file.id not in seen]
     ctx.log.info("%d files match, %d are new", len(found), len(fresh))
     # Both are read before either is written: a check's SQL closes the door to further files.
-    first = _read(spec, source, _fetch(source, _listed(again), ctx), ctx, "again") if again else None
+    first = _read(spec, source, _fetch_again(source, again, ledger, ctx), ctx, "again") if again else None
     second = _read(spec, source, _fetch(source, fresh, ctx), ctx, "new") if fresh else None
     rows_in = 0
     if again is not None and first is not None:
         rows_in += _write_batch(first, ledger, again, ctx)
     if second is not None:
-        rows_in += _write_batch(second, ledger, ledger.propose(_content(second.files, ctx)), ctx)
+        rows_in += _write_batch(second, ledger, _propose(ledger, before, second.files, ctx), ctx)
     outcome = ctx.outcome
     outcome.rows_in, outcome.rows_out = rows_in, outcome.rows_out or 0
     outcome.rows_rejected = outcome.rows_rejected or 0
 
 
 def _unfinished(ledger: "Ledger", ctx: "StageContext") -> "Batch | None":
-    """Return the last batch if it must be loaded again.
+    """Return the last batch if it must be loaded again: its rows are not in the table, or this run brought them.
 
-    That is one whose rows are not in the table, and one that this very run loaded: writing it again changes nothing and
-    gives the figures that the try which died could not tell.
+    In the second case this is a retry: writing them again changes nothing, and gives the figures that the try which
+    died could not tell.
     """
     table = ctx.require_output().table
     last = ledger.last()
@@ -93,15 +94,37 @@ def _unfinished(ledger: "Ledger", ctx: "StageContext") -> "Batch | None":
     if ctx.task.full_refresh and not own:
         ledger.reset()
         return None
-    if last is None:
+    if last is None or own:
+        return last
+    if _is_done(last, ledger, ctx):
         return None
-    if ctx.lake.batch(table, ledger.id) == last.number:
-        return last if own else None
-    if not ctx.lake.exists(table) and last.number > 1 and not own:
+    if not ctx.lake.exists(table) and len(ledger.batches()) > 1:
         ctx.outcome.warnings.append(f"table {table} is gone: every file is loaded again")
         ledger.reset()
         return None
     return last
+
+
+def _is_done(batch: "Batch", ledger: "Ledger", ctx: "StageContext") -> bool:
+    done = ctx.lake.batch(ctx.require_output().table, ledger.id)
+    return done is not None and done >= batch.number
+
+
+def _fetch_again(source: ObjectSource, batch: "Batch", ledger: "Ledger", ctx: "StageContext") -> list[SourceFile]:
+    """Get the files of a batch. Of one that is in the table already all or none, for a part would be another write."""
+    listed = _listed(batch)
+    files = _fetch(source, listed, ctx)
+    if len(files) < len(listed) and _is_done(batch, ledger, ctx):
+        return []
+    return files
+
+
+def _propose(ledger: "Ledger", before: "Batch | None", files: Sequence[SourceFile], ctx: "StageContext") -> "Batch":
+    """Write down the next batch. Raises TemporaryError where another run did since the files were chosen."""
+    last = ledger.last()
+    if (last and last.number) != (before and before.number):
+        raise TemporaryError("another run loads files of this stage", hint="the next try sees what it left")
+    return ledger.propose(_content(files, ctx))
 
 
 def _content(files: Sequence[SourceFile], ctx: "StageContext") -> dict[str, object]:

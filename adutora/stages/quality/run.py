@@ -6,6 +6,7 @@ from adutora.io.duck import quote_table
 from adutora.runtime.check_run import Finding, column_types, register_references, run_checks
 from adutora.runtime.checks import Reference, Subject
 from adutora.runtime.context import StageContext
+from adutora.runtime.inputs import read_lazily
 from adutora.stages.quality.spec import Quality
 
 
@@ -30,7 +31,18 @@ def run(spec: Quality, ctx: StageContext) -> None:
     subject = Subject(name, columns, {**references, name: Reference(relation, columns)}, ctx.commit().at)
     if any(check.sql or check.where for check in spec.checks):
         duck.seal(ctx.con, ctx.readable)
-    _report(name, run_checks(ctx.con, spec.checks, subject, relation), ctx)
+    findings = read_lazily(ctx, lambda: run_checks(ctx.con, spec.checks, subject, relation))
+    _refuse_rejects(name, ctx)
+    _report(name, findings, ctx)
+
+
+def _refuse_rejects(name: str, ctx: StageContext) -> None:
+    """A gate over a file: rows that do not fit its columns would otherwise go unseen."""
+    for rejects in ctx.rejects:
+        found = ctx.con.execute(f"SELECT _reason, count(*) OVER () FROM {duck.quote(rejects)} LIMIT 3").fetchall()
+        if found:
+            reasons = "; ".join(str(reason) for reason, _ in found)
+            raise DataError(f"{name}: {found[0][1]} rows of the file cannot be read: {reasons}")
 
 
 def _report(name: str, findings: list[Finding], ctx: StageContext) -> None:

@@ -1,10 +1,11 @@
 """`sql` on DuckDB: statements one by one, `$(…)` bound, nothing readable but the declared inputs."""
 
+import re
 from typing import TYPE_CHECKING
 
 import duckdb
 
-from adutora.errors import ConfigError
+from adutora.errors import AdutoraError, ConfigError, DataError
 from adutora.io import duck
 from adutora.runtime.inputs import profile, read_lazily, rows_scanned
 from adutora.runtime.substitution import Scope, bind
@@ -21,11 +22,33 @@ def run(spec: Sql, ctx: "StageContext") -> None:
     ctx.load_inputs()
     profile(ctx.con)
     duck.seal(ctx.con, ctx.readable)
-    with duck.translated(f"stage {ctx.config.name!r}: sql"):
+    try:
         scanned = read_lazily(ctx, lambda: execute(ctx.con, spec.query, ctx.scope, RESULT))
+    except (duckdb.BinderException, duckdb.CatalogException) as error:
+        raise _misfit(ctx, error) from error
+    except duckdb.Error as error:
+        raise duck.translate(error, "the query failed") from error
     if any(reading.rows_in is None for reading in ctx.readings):
         ctx.outcome.rows_in = (ctx.outcome.rows_in or 0) + scanned
     ctx.write(RESULT, rejected=_rejected(ctx))
+
+
+def _misfit(ctx: "StageContext", error: duckdb.Error) -> AdutoraError:
+    """Say what a query names that its inputs do not have, and what they have."""
+    text = re.split(r"\n\s*Candidate|\nDid you mean", str(error))[0].strip().removeprefix("Binder Error: ")
+    place = re.search(r"^LINE [^\n]*", str(error), re.MULTILINE)
+    message = f"the query does not fit its inputs: {text.splitlines()[0]}" + (f" in {place[0]}" if place else "")
+    hint = "; ".join(_columns(ctx, item.table or item.name or "") for item in ctx.inputs) or "it has no inputs"
+    if any(item.file for item in ctx.inputs):
+        return DataError(message, hint=f"{hint}; declare `columns` of a file to give them types")
+    return ConfigError(message, hint=hint)
+
+
+def _columns(ctx: "StageContext", name: str) -> str:
+    rows = ctx.con.execute(f"DESCRIBE {duck.quote_table(name)}").fetchall()
+    shown = ", ".join(f"{row[0]} {str(row[1]).lower()}" for row in rows[:40])
+    empty = not ctx.con.execute(f"SELECT 1 FROM {duck.quote_table(name)} LIMIT 1").fetchall()
+    return f"{name} has {shown}" + (" and no rows" if empty else "")
 
 
 def _rejected(ctx: "StageContext") -> str | None:

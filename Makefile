@@ -1,0 +1,68 @@
+# `make help` lists what can be asked for. Every step says its name and how many seconds it took.
+SHELL := /usr/bin/env bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+export ADUTORA_CACHE ?= $(HOME)/.cache/adutora
+BIN := .venv/bin
+READY := .venv/.ready
+STEP := tools/step
+EXAMPLE := examples/02-city-features
+CITY := cidade:São Paulo
+BENCHES := aggregate startup publish
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z%-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST) | sed 's/bench-%/bench-NAME/'
+	@echo "  NAME is one of: $(BENCHES)"
+
+.PHONY: setup
+setup: $(READY) ## Make .venv from uv.lock; then .venv/bin/adutora works
+
+$(READY): uv.lock pyproject.toml
+	@$(STEP) "set up .venv from uv.lock" tools/uv sync --frozen --quiet
+	@touch $@
+
+.PHONY: demo
+demo: $(READY) ## Run the main example twice: print its table, then publish it to the online store
+	@tools/demo $(EXAMPLE) "$(CITY)"
+
+.PHONY: check
+check: $(READY) lint ## The fast gate: format, lint, types, import rules, unit tests
+	@$(STEP) "unit tests" $(BIN)/pytest -n auto --durations=10 tests/unit
+
+.PHONY: lint
+lint: $(READY) ## Format, lint, types and import rules, without tests
+	@$(STEP) "ruff check" $(BIN)/ruff check --quiet .
+	@$(STEP) "ruff format" $(BIN)/ruff format --check --quiet .
+	@$(STEP) "mypy --strict" $(BIN)/mypy --strict
+	@$(STEP) "import rules" $(BIN)/lint-imports --no-logo
+
+.PHONY: servers
+servers: ## Install what the integration tests start: redis-server, versitygw
+	@$(STEP) "servers for tests" tools/servers
+
+.PHONY: test
+test: $(READY) servers lint ## Everything: lint, then unit, golden, integration and trouble tests
+	@$(STEP) "all tests" $(BIN)/pytest -n auto --durations=10 tests
+
+.PHONY: format
+format: $(READY) ## Format the code and mend what ruff can mend by itself
+	@$(BIN)/ruff check --fix --quiet . || true
+	@$(BIN)/ruff format .
+
+.PHONY: generate
+generate: $(READY) ## Write what is made from the spec: JSON Schemas, CRDs, reference pages
+	@$(STEP) "generate" $(BIN)/python -m adutora.crd
+
+.PHONY: bench-%
+bench-%: $(READY) ## Run a benchmark and its peer, and print how they compare
+	@test -f bench/$*.py || { echo "no benchmark '$*'; there are: $(BENCHES)" >&2; exit 2; }
+	@$(STEP) "bench $*" $(BIN)/python -m bench.$*
+
+.PHONY: clean
+clean: ## Remove .venv, caches of tools and what examples wrote; the shared cache stays
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
+	@rm -rf examples/*/.adutora examples/*/lake examples/*/online.db*
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
