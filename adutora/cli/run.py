@@ -5,6 +5,7 @@ import datetime as dt
 import importlib
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,9 @@ from adutora.errors import ConfigError
 
 if TYPE_CHECKING:
     from adutora.dagconfig import DagConfig
+    from adutora.local.processes import Processes
     from adutora.local.state import RunFolder, RunState
+    from adutora.validate import LoadedPipeline
 
 
 def add_parser(subparsers: Any) -> None:
@@ -58,11 +61,9 @@ def run(args: argparse.Namespace) -> int:
         processes.close()
 
 
-def _run(args: argparse.Namespace, processes: Any) -> int:
+def _run(args: argparse.Namespace, processes: "Processes") -> int:
     from adutora.compile import compile_pipeline
-    from adutora.local.progress import LineProgress
-    from adutora.local.runner import Places, Runner
-    from adutora.local.state import locked, open_state_dir, slot
+    from adutora.local.state import find_run, locked, open_state_dir, writable
     from adutora.local.summary import json_summary, text_summary
     from adutora.validate import load_pipeline
 
@@ -70,8 +71,36 @@ def _run(args: argparse.Namespace, processes: Any) -> int:
     config = compile_pipeline(loaded.pipeline, loaded.project)
     home = home_of(loaded, args)
     open_state_dir(home.state_dir)
-    folder, state = _resumed(args, config, home) if args.resume else _new(args, config, home)
-    _refuse_unrunnable(config, state.selected)
+    with writable(home.state_dir):
+        if args.resume:
+            folder, state = find_run(home.state_dir, args.resume), None
+        else:
+            folder, state = _new(args, config, home)
+        with locked(folder.path / "lock", f"run {folder.path.name}"):
+            if state is None:  # nobody else works on it now, so what it says stands
+                home, state = _resumed(args, config, home, folder)
+            _refuse_unrunnable(config, state.selected)
+            code = _execute(args, loaded, config, home, folder, state, processes)
+    if args.output == "json":
+        sys.stdout.write(json_summary(state, folder))
+    else:
+        sys.stdout.write(text_summary(state, config, folder, home.lake(), color=sys.stdout.isatty()))
+    return code
+
+
+def _execute(
+    args: argparse.Namespace,
+    loaded: "LoadedPipeline",
+    config: "DagConfig",
+    home: Home,
+    folder: "RunFolder",
+    state: "RunState",
+    processes: "Processes",
+) -> int:
+    from adutora.local.progress import LineProgress
+    from adutora.local.runner import Places, Runner
+    from adutora.local.state import slot
+
     progress = LineProgress(sys.stderr, config, state)
     for warning in loaded.warnings:
         progress.note(str(warning))
@@ -83,20 +112,13 @@ def _run(args: argparse.Namespace, processes: Any) -> int:
         lake_root=home.lake_root,
         lake_layers=home.lake_layers,
     )
-    with (
-        slot(home.state_dir, config.dag_id, config.concurrency, progress.note),
-        locked(folder.path / "lock", f"run {state.id}"),
-    ):
+    with slot(home.state_dir, config.dag_id, config.concurrency, progress.note):
         folder.save_config(config)
         progress.begin(config)
         # While the stages work, what the summary needs is imported.
         threading.Thread(target=importlib.import_module, args=("adutora.io.lake",), daemon=True).start()
         code = Runner(config, state, folder, places, processes, progress, args.parallel).run()
     progress.end()
-    if args.output == "json":
-        sys.stdout.write(json_summary(state, folder))
-    else:
-        sys.stdout.write(text_summary(state, config, folder, home.lake(), color=sys.stdout.isatty()))
     return code
 
 
@@ -132,26 +154,26 @@ def _new(args: argparse.Namespace, config: "DagConfig", home: Home) -> "tuple[Ru
         params=params,
         given_params=given,
         lake=home.lake_root,
+        lake_layers=home.lake_layers,
         stages=[StageState(stage.name, stage.type) for stage in config.stages],
         selected=graph.select(config, args.only, args.start),
         full_refresh=args.full_refresh,
     )
-    folder.path.mkdir(parents=True)
     return folder, state
 
 
-def _resumed(args: argparse.Namespace, config: "DagConfig", home: Home) -> "tuple[RunFolder, RunState]":
+def _resumed(
+    args: argparse.Namespace, config: "DagConfig", home: Home, folder: "RunFolder"
+) -> "tuple[Home, RunState]":
     from adutora.local import graph
     from adutora.local.params import check_params
-    from adutora.local.state import StageState, find_run
+    from adutora.local.state import StageState
 
-    folder = find_run(home.state_dir, args.resume)
     state = folder.load()
     if state.pipeline != config.dag_id:
         raise ConfigError(f"run {state.id} is one of {state.pipeline}, not of {config.dag_id}")
     if args.lake and home.lake_root != state.lake:
         raise ConfigError(f"run {state.id} writes to {state.lake}", hint="leave --lake out")
-    home.__dict__.update(lake_root=state.lake)
     check_params(config.params, state.params)
     old = {stage.name: stage for stage in state.stages}
     todo = graph.to_resume(config, {name: stage.status for name, stage in old.items()})
@@ -162,4 +184,4 @@ def _resumed(args: argparse.Namespace, config: "DagConfig", home: Home) -> "tupl
         for stage in config.stages
     ]
     state.status, state.hash, state.exit_code, state.ended_at = "running", config.hash, None, None
-    return folder, state
+    return replace(home, lake_root=state.lake, lake_layers=state.lake_layers), state

@@ -73,11 +73,13 @@ def duck_type(delta: str) -> str:
 
 def family(kind: str) -> str:
     """Return what a DuckDB type is to a rule: number, float, text, time, boolean or other. Float is a number too."""
+    if is_nested(kind):
+        return "other"
     if kind in _FLOATS:
         return "float"
     if kind in _INTEGERS or kind in _UNSIGNED or kind.startswith("DECIMAL"):
         return "number"
-    if kind == "DATE" or (kind.startswith("TIMESTAMP") and not kind.endswith("]")):
+    if kind == "DATE" or kind.startswith("TIMESTAMP"):
         return "time"
     return {"VARCHAR": "text", "BOOLEAN": "boolean"}.get(kind, "other")
 
@@ -122,14 +124,14 @@ def reason(x: str, cast: str, source: str, target: Target) -> str | None:
 
 
 def _from_text(x: str, target: str) -> str:
+    if is_nested(target):
+        return f"TRY_CAST(CASE WHEN json_valid({x}) THEN CAST({x} AS JSON) END AS {target})"
     value = f"TRY_CAST({x} AS {target})"
     if target.startswith("DECIMAL"):
         scale = int(target.split(",")[1].rstrip(")"))
         return _number(x, target, rf"\s*[+-]?[0-9]*([.][0-9]{{0,{scale}}}0*)?\s*")
     if target in _INTEGERS or target in _UNSIGNED:
         return _number(x, target, r"\s*[+-]?[0-9]+([.]0*)?\s*")
-    if is_nested(target):
-        return f"TRY_CAST(CASE WHEN json_valid({x}) THEN CAST({x} AS JSON) END AS {target})"
     if target == "BLOB":
         return f"coalesce({value}, encode({x}))"
     zoned = "TIMESTAMP WITH TIME ZONE"

@@ -216,6 +216,9 @@ class Bucket:
         with _answers(self.where):
             selector = FileSelector("/".join([self._base, *fixed]), recursive=True, allow_not_found=True)
             infos = [info for info in self._fs.get_file_info(selector) if info.type == FileType.File]
+            bucket = self._base.partition("/")[0]
+            if not infos and self._fs.get_file_info([bucket])[0].type == FileType.NotFound:
+                raise ConfigError(f"there is no such bucket: {bucket}")
         files = [self._file(info) for info in infos]
         return sorted((file for file in files if matches(file.path, plain)), key=lambda file: file.path)
 

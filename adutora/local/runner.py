@@ -34,6 +34,11 @@ from adutora.runtime.task import Task
 GRACE = 10.0  # seconds between asking a group to end and forcing it
 LONGEST_DELAY = 600.0  # seconds between two tries
 MAX_ITEMS = 1000
+_ENDED_BY = {
+    "SIGKILL": "somebody killed it, or the machine ran out of memory: see resources.memory",
+    "SIGSEGV": "a native library crashed; the log may say where",
+    "SIGABRT": "a native library gave up; the log may say why",
+}
 
 
 class Progress(Protocol):
@@ -306,6 +311,7 @@ class Runner:
             name = signal.Signals(ended.signal).name if ended.signal else None
             outcome.error = f"its process was ended by {name}" if name else f"its process ended with code {ended.code}"
             outcome.reason = "Killed" if name else "NoOutcome"
+            outcome.hint = _ENDED_BY.get(name or "", "its log may say why")
         outcome.peak_memory = max(ended.peak, outcome.peak_memory or 0)
         if one.timed_out and outcome.exit_code != EXIT_OK:
             outcome.exit_code, outcome.reason = EXIT_TEMPORARY, "Timeout"

@@ -2,6 +2,7 @@
 
 import contextlib
 import datetime as dt
+import errno
 import fcntl
 import json
 import os
@@ -17,6 +18,7 @@ from adutora.errors import ConfigError, TemporaryError
 from adutora.runtime.task import RunInfo
 
 Status = Literal["waiting", "running", "succeeded", "failed", "skipped", "stopped"]
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 FINAL: frozenset[str] = frozenset({"succeeded", "failed", "skipped", "stopped"})
 
 
@@ -63,6 +65,7 @@ class RunState:
     ended_at: str | None = None
     exit_code: int | None = None
     full_refresh: bool = False
+    lake_layers: dict[str, str] = field(default_factory=dict)
 
     def stage(self, name: str) -> StageState:
         """Return a stage by name. Raises KeyError."""
@@ -140,16 +143,26 @@ def runs_dir(state_dir: Path) -> Path:
 
 
 def open_state_dir(state_dir: Path) -> None:
-    """Make the folder of runs. Raises ConfigError where this cannot be done."""
-    try:
+    """Make the folder of runs. Raises ConfigError where this cannot be done, TemporaryError if the disk is full."""
+    with writable(state_dir):
         runs_dir(state_dir).mkdir(parents=True, exist_ok=True)
         ignore = state_dir / ".gitignore"
         if not ignore.exists():
             ignore.write_text("*\n")
+
+
+@contextlib.contextmanager
+def writable(state_dir: Path) -> Iterator[None]:
+    """Say what keeps us from writing what becomes of a run."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
     except OSError as error:
-        raise ConfigError(
-            f"cannot write {state_dir}: {error.strerror or error}", hint="name another folder with --state DIR"
-        ) from error
+        what = f"cannot write to {state_dir}: {error.strerror or error}"
+        if error.errno in _FULL:
+            raise TemporaryError(what, hint="free space, or name another folder with --state DIR") from error
+        raise ConfigError(what, hint="name another folder with --state DIR") from error
 
 
 def all_runs(state_dir: Path) -> list[RunState]:

@@ -11,7 +11,7 @@ import traceback
 from pathlib import Path
 
 from adutora import stages
-from adutora.errors import EXIT_INTERRUPTED, AdutoraError, ConfigError
+from adutora.errors import EXIT_INTERRUPTED, EXIT_TEMPORARY, AdutoraError, ConfigError
 from adutora.io.secrets import SecretFilter, redact
 from adutora.runtime.context import StageContext
 from adutora.runtime.outcome import Outcome
@@ -30,11 +30,19 @@ def main(task_dir: Path, config_path: Path) -> int:
     except Exception as error:
         outcome = Outcome()
         outcome.fail(error)
-        outcome.save(task_dir / OUTCOME)
-        return outcome.exit_code
+        return _leave(outcome, task_dir, log)
     outcome = run_task(task, log)
     outcome.peak_memory = peak_memory()
-    outcome.save(task_dir / OUTCOME)
+    return _leave(outcome, task_dir, log)
+
+
+def _leave(outcome: Outcome, task_dir: Path, log: logging.Logger) -> int:
+    """Leave the outcome. Where that cannot be, the stage is tried again: its write is known and not repeated."""
+    try:
+        outcome.save(task_dir / OUTCOME)
+    except OSError as error:
+        log.error("no outcome can be left in %s: %s", task_dir, error)
+        return EXIT_TEMPORARY
     return outcome.exit_code
 
 

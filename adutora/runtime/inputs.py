@@ -106,12 +106,14 @@ def next_batch(
     A batch that was proposed and is not in the output table is brought first, by whichever run comes; so is one that
     this very run has brought already, for then this is a retry and must report the same.
     """
-    if ctx.task.full_refresh and ctx.task.attempt == 1:
-        ledger.reset()
     last = ledger.last()
+    own = last is not None and last.content.get("run") == ctx.task.run_id
+    if ctx.task.full_refresh and not own:
+        ledger.reset()
+        last = None
     if last is not None:
         done = ctx.lake.batch(ctx.require_output().table, ledger.id)
-        if done is None or done < last.number or last.content.get("run") == ctx.task.run_id:
+        if own or done is None or done < last.number:
             return last
     content = propose(last)
     return None if content is None else ledger.propose(content)

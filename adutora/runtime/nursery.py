@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+_PR_SET_PDEATHSIG = 1
 STOPPING = 5.0  # seconds between SIGTERM and SIGKILL when the runner has gone
 
 
@@ -51,6 +52,8 @@ def main() -> int:
 
 def _preload() -> None:
     """Import what most stages need. None of these starts a thread when it is imported."""
+    import ctypes  # noqa: F401
+
     import deltalake  # noqa: F401
     import duckdb  # noqa: F401
     import pyarrow.dataset  # noqa: F401
@@ -68,6 +71,7 @@ class Nursery:
         self._answers = answers
         self._own = own
         self._ids: dict[int, str] = {}
+        self._parent = os.getpid()
 
     def take(self, order: dict[str, Any]) -> None:
         """Carry out one order of the runner."""
@@ -106,7 +110,9 @@ class Nursery:
         while self._ids and waited < STOPPING:
             with contextlib.suppress(ChildProcessError):
                 pid, _ = os.waitpid(-1, os.WNOHANG)
-                self._ids.pop(pid, None)
+                if self._ids.pop(pid, None) is not None:
+                    _kill(pid, signal.SIGKILL)  # a child of the stage may not have listened
+                    continue
             select.select([], [], [], 0.05)
             waited += 0.05
         for pid in self._ids:
@@ -135,6 +141,7 @@ class Nursery:
 
     def _child(self, order: dict[str, Any]) -> int:
         os.setsid()
+        _end_with_parent(self._parent)
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_DFL)
@@ -150,6 +157,17 @@ class Nursery:
         from adutora.runtime.entry import main as run
 
         return run(Path(order["task"]), Path(order["config"]))
+
+
+def _end_with_parent(parent: int) -> None:
+    """Let the system kill this process if the nursery is killed; only Linux can."""
+    if not sys.platform.startswith("linux"):
+        return
+    import ctypes
+
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL))
+    if os.getppid() != parent:  # it was killed before we could ask
+        os._exit(128 + signal.SIGKILL)
 
 
 def _kill(pid: int, number: int) -> None:
