@@ -6,6 +6,7 @@ The same graph gives the same numbers: nothing depends on hashes or chance.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
+from itertools import pairwise
 
 from adutora.drawing.model import Edge, Graph
 
@@ -55,7 +56,7 @@ def arrange(graph: Graph, widths: Mapping[str, float], labels: Mapping[tuple[str
     for node in graph.nodes:
         layers[layer_of[node]].append(node)
     chains = [_chain(edge, layer_of, layers) for edge in graph.edges.values()]
-    links = [pair for chain in chains for pair in zip(chain.steps, chain.steps[1:], strict=False)]
+    links = [pair for chain in chains for pair in pairwise(chain.steps)]
     before, after = _neighbours(links, layers)
     layers = _ordered(layers, before, after)
     middles = _heights(layers, before, after, graph)
@@ -130,7 +131,7 @@ def _sorted(layer: list[str], around: Around, position: Mapping[str, int]) -> li
 
 def _crossings(layers: Sequence[Sequence[str]], after: Around) -> int:
     total = 0
-    for left, right in zip(layers, layers[1:], strict=False):
+    for left, right in pairwise(layers):
         position = _positions(right)
         ends = [sorted(position[other] for other in after[node]) for node in left]
         flat = [(index, end) for index, group in enumerate(ends) for end in group]
@@ -168,7 +169,7 @@ def _wanted(node: str, middles: Mapping[str, float], before: Around, after: Arou
 def _spread(layer: Sequence[str], wanted: Sequence[float], gap: Callable[[str, str], float]) -> list[float]:
     """Return the places nearest to those wanted, in least squares, that keep order and gaps (pool of violators)."""
     offsets = [0.0]
-    for upper, lower in zip(layer, layer[1:], strict=False):
+    for upper, lower in pairwise(layer):
         offsets.append(offsets[-1] + gap(upper, lower))
     pools: list[list[float]] = []  # sum and number of members
     for want, offset in zip(wanted, offsets, strict=False):

@@ -23,16 +23,12 @@ class Node:
 
 @dataclass(frozen=True)
 class Edge:
-    """`source` comes before `target`. `way` is data that flows, an order that is kept, or a check that looks.
-
-    `both`: the stage reads its own table too.
-    """
+    """`source` comes before `target`. `way` is data that flows, an order that is kept, or a check that looks."""
 
     source: str
     target: str
     way: Literal["data", "order", "check"] = "data"
     label: str = ""
-    both: bool = False
 
 
 @dataclass
@@ -95,9 +91,8 @@ def _stage(graph: Graph, config: DagConfig, stage: StageConfig) -> None:
             graph.connect(Edge(graph.add(_table(table, config)), me.id, "check", "references"))
     graph.add(me)
     if own is not None:
-        reads_own = any(item.get("table") == own for item in stage.inputs)
         mode = str((stage.output or {}).get("mode", ""))
-        graph.connect(Edge(me.id, graph.add(_table(own, config)), label=mode, both=reads_own))
+        graph.connect(Edge(me.id, graph.add(_table(own, config)), label=mode))
     if stage.type == "train":
         graph.connect(Edge(me.id, graph.add(_model(stage))))
     if stage.type == "publish":
@@ -110,7 +105,8 @@ def _order(graph: Graph, config: DagConfig, stage: StageConfig) -> None:
     before = {edge.source for edge in graph.into(me)}
     for other in stage.depends_on:
         if not before.intersection(edge.target for edge in graph.out_of(f"stage:{other}")):
-            names = [ref.path[2] for ref in references(stage.to_json()) if ref.root == "stages" and ref.path[0] == other]
+            used = [ref.path for ref in references(stage.to_json()) if ref.root == "stages"]
+            names = [path[2] for path in used if path[0] == other]
             label = f"output {', '.join(dict.fromkeys(names))}" if names else ""
             graph.connect(Edge(f"stage:{other}", me, "order", label))
 

@@ -2,6 +2,7 @@
 
 import unicodedata
 from collections.abc import Iterator
+from itertools import pairwise
 from xml.sax.saxutils import escape
 
 from adutora.drawing.layout import Box, Layout, arrange
@@ -126,7 +127,8 @@ def _node(node: Node, box: Box) -> str:
         f"<g><title>{_text(f'{node.label} ({node.detail})')}</title>{shape(node, box)}"
         f'<text class="label" text-anchor="middle" x="{_n(middle)}" y="{_n(box.y - 2 + down)}">'
         f"{_text(label)}</text>"
-        f'<text class="detail" text-anchor="middle" x="{_n(middle)}" y="{_n(box.y + 14 + down / 2)}">{_text(detail)}</text></g>'
+        f'<text class="detail" text-anchor="middle" x="{_n(middle)}" y="{_n(box.y + 14 + down / 2)}">'
+        f"{_text(detail)}</text></g>"
     )
 
 
@@ -181,25 +183,19 @@ def _pill(_: Node, box: Box) -> str:
 def _edge(edge: Edge, layout: Layout) -> str:
     points = layout.lines[(edge.source, edge.target)]
     (x, y), (tip_x, tip_y) = points[0], points[-1]
-    begin = x + 8 if edge.both else x
-    path = f"M{_n(begin)} {_n(y)}" + "".join(_stretches([(begin, y), *points[1:-1], (tip_x - 8, tip_y)]))
+    path = f"M{_n(x)} {_n(y)}" + "".join(_stretches([(x, y), *points[1:-1], (tip_x - 8, tip_y)]))
     way = "" if edge.way == "data" else f" {edge.way}"
-    tips = _tip(tip_x, tip_y, -1) + (_tip(x, y, 1) if edge.both else "")
-    return f'<path class="line{way}" d="{path}"/>{tips}'
+    return f'<path class="line{way}" d="{path}"/><path class="tip" d="M{_n(tip_x)} {_n(tip_y)}l-9 -4.5v9z"/>'
 
 
 def _stretches(points: list[tuple[float, float]]) -> Iterator[str]:
     """Curves between columns, straight lines through them."""
-    for number, ((x1, y1), (x2, y2)) in enumerate(zip(points, points[1:], strict=False)):
+    for number, ((x1, y1), (x2, y2)) in enumerate(pairwise(points)):
         if number % 2 or y1 == y2:
             yield f"L{_n(x2)} {_n(y2)}"
         else:
             bend = (x2 - x1) / 2
             yield f"C{_n(x1 + bend)} {_n(y1)} {_n(x2 - bend)} {_n(y2)} {_n(x2)} {_n(y2)}"
-
-
-def _tip(x: float, y: float, way: int) -> str:
-    return f'<path class="tip" d="M{_n(x)} {_n(y)}l{9 * way} -4.5v9z"/>'
 
 
 def _how(edge: Edge, layout: Layout) -> str:

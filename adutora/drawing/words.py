@@ -23,7 +23,8 @@ def text(graph: Graph) -> str:
     if tables:
         lines += ["", "tables"]
         longest = max(len(node.label) for node in tables)
-        lines += [f"  {node.label:<{longest}}  {_through(graph, node)}" for node in sorted(tables, key=lambda n: n.label)]
+        tables.sort(key=lambda node: node.label)
+        lines += [f"  {node.label:<{longest}}  {_through(graph, node)}" for node in tables]
     return "".join(f"{printable(line)}\n" for line in lines)
 
 
@@ -49,8 +50,7 @@ def _reads_and_writes(graph: Graph, node: Node) -> Iterator[str]:
             yield f"◀─ {_named(graph.nodes[edge.source])}{_said(edge)}"
     for edge in graph.out_of(node.id):
         if graph.nodes[edge.target].kind != "stage":
-            arrow = "◀▶" if edge.both else "─▶"
-            yield f"{arrow} {_named(graph.nodes[edge.target])}{_said(edge)}"
+            yield f"─▶ {_named(graph.nodes[edge.target])}{_said(edge)}"
 
 
 def _said(edge: Edge) -> str:

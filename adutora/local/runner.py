@@ -262,7 +262,13 @@ class Runner:
                 if stage.outputs and stage.name in one.stage.depends_on
             },
             memory=one.memory,
+            threads=self._threads(one.stage),
         )
+
+    def _threads(self, stage: StageConfig) -> int:
+        """Return how many cores a stage may keep busy: `cpu` is what it needs, and idle ones are for the taking."""
+        asked = round(stage.resources.get("cpu", 1000) / 1000)
+        return int(max(1, asked, (os.cpu_count() or 1) // (len(self._running) + 1)))
 
     def _launch(self, one: Try) -> None:
         one.number += 1

@@ -95,7 +95,7 @@ class StageContext:
         memory = self.task.memory or self.config.resources.get("memory")
         limit = int(memory * DUCKDB_SHARE) if memory else None
         cpu = self.config.resources.get("cpu")
-        threads = max(1, round(cpu / 1000)) if cpu else None
+        threads = self.task.threads or (max(1, round(cpu / 1000)) if cpu else None)
         return duck.connect(limit, threads, self.scratch)
 
     @cached_property

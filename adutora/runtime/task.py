@@ -44,6 +44,7 @@ class Task:
     full_refresh: bool = False
     outputs: dict[str, Json] = field(default_factory=dict)
     memory: int | None = None  # bytes, where a retry was given more than the stage asked for
+    threads: int | None = None  # of the engine, where more cores are free than the stage asked for
 
     @property
     def stage(self) -> StageConfig:

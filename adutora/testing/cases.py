@@ -104,8 +104,7 @@ def load_cases(path: Path, config: DagConfig) -> list[Located]:
     file = load(path)
     diagnostics = list(file.diagnostics)
     found: list[Located] = []
-    for document in file.documents:
-        document = _normal(document)
+    for document in map(_normal, file.documents):
         checked = check_structure(document, CaseFile)
         diagnostics += checked.diagnostics
         if checked.whole and checked.value is not None:
@@ -133,7 +132,9 @@ def _normal(document: Document) -> Document:
     tests = value.get("tests") if isinstance(value, dict) else None
     for index, case in enumerate(tests if isinstance(tests, list) else []):
         given = case.get("given") if isinstance(case, dict) else None
-        for name, rows in (given if isinstance(given, dict) else {}).items():
+        if not isinstance(given, dict):
+            continue
+        for name, rows in given.items():
             if isinstance(rows, list):
                 given[name] = {"rows": rows}
                 moved[("tests", index, "given", name)] = ("tests", index, "given", name, "rows")
@@ -178,7 +179,7 @@ def _check_inputs(
         elif given.rows is not None and not given.rows and not given.columns and not config.tables.get(name):
             hint = "add `columns: {name: type}`, or describe the table in the pipeline"
             yield document.diagnostic((*path, "given", name), f"`{name}` has no rows, so its columns are unknown", hint)
-        elif given.format in ("log", "jsonl") and name not in files and given.format == "log":
+        elif given.format == "log" and name not in files:
             yield document.diagnostic((*path, "given", name), f"`{name}` is a table, not a log file", "give `rows`")
     for name in dict.fromkeys(needed):
         if name not in case.given and name != own:
@@ -202,7 +203,8 @@ def _check_values(
         elif root == "params" and rest[0] in required - set(case.params):
             message, hint = f"the stage uses $(params.{rest[0]})", f"add `params: {{{rest[0]}: …}}`"
         elif root == "stages" and rest[2] not in case.outputs.get(rest[0], {}):
-            message, hint = f"the stage uses $({root}.{'.'.join(rest)})", f"add `outputs: {{{rest[0]}: {{{rest[2]}: …}}}}`"
+            message = f"the stage uses $({root}.{'.'.join(rest)})"
+            hint = f"add `outputs: {{{rest[0]}: {{{rest[2]}: …}}}}`"
         else:
             continue
         yield document.diagnostic(path, message, hint)

@@ -82,23 +82,21 @@ def same(expected: Any, actual: Any) -> bool:
         return _same_number(expected, actual)
     if isinstance(actual, dt.datetime):
         return _same_time(str(expected), actual)
-    if isinstance(actual, dt.date | dt.time):
-        return str(expected) == actual.isoformat()
-    if isinstance(actual, bytes):
-        return str(expected).encode() == actual
-    if isinstance(actual, list | tuple):
-        return (
-            isinstance(expected, list)
-            and len(expected) == len(actual)
-            and all(same(a, b) for a, b in zip(expected, actual, strict=True))
-        )
+    if isinstance(actual, list | tuple | dict):
+        return _same_nested(expected, actual)
+    return str(expected) == (actual.decode(errors="replace") if isinstance(actual, bytes) else _plain(actual))
+
+
+def _plain(actual: Any) -> str:
+    return actual.isoformat() if isinstance(actual, dt.date | dt.time) else str(actual)
+
+
+def _same_nested(expected: Any, actual: Any) -> bool:
     if isinstance(actual, dict):
-        return (
-            isinstance(expected, dict)
-            and expected.keys() == actual.keys()
-            and all(same(value, actual[name]) for name, value in expected.items())
-        )
-    return str(expected) == str(actual)
+        alike = isinstance(expected, dict) and expected.keys() == actual.keys()
+        return alike and all(same(value, actual[name]) for name, value in expected.items())
+    alike = isinstance(expected, list) and len(expected) == len(actual)
+    return alike and all(same(a, b) for a, b in zip(expected, actual, strict=True))
 
 
 def _same_number(expected: Any, actual: float | Decimal) -> bool:

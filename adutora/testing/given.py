@@ -14,8 +14,14 @@ from adutora.runtime.casts import Target, duck_type, select
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,6})?)?")
 _ZONED = re.compile(_TIME.pattern + r"(Z|[+-][0-9]{2}(:?[0-9]{2})?)")
-_LONGEST = 2**63
-SYSTEM = {"_run_id": "string", "_loaded_at": "timestamp", "_source": "string", "_stage": "string", "_deleted": "boolean"}
+_WRITTEN = {"DATE": _DATE, "TIMESTAMP": _TIME, "TIMESTAMP WITH TIME ZONE": _ZONED}
+SYSTEM = {
+    "_run_id": "string",
+    "_loaded_at": "timestamp",
+    "_source": "string",
+    "_stage": "string",
+    "_deleted": "boolean",
+}
 
 
 def make_relation(
@@ -80,24 +86,15 @@ def infer(values: Iterable[Any]) -> str:
             fields = (f"{quote(name)} {infer(value.get(name) for value in some)}" for name in names)
             return f"STRUCT({', '.join(fields)})" if names else "VARCHAR"
         return kind
-    return "DOUBLE" if kinds and kinds <= {"BIGINT", "DOUBLE", "HUGEINT"} else "VARCHAR"
+    return "DOUBLE" if kinds and kinds <= {"BIGINT", "DOUBLE"} else "VARCHAR"
 
 
 def _kind(value: Any) -> str:
-    if isinstance(value, bool):
-        return "BOOLEAN"
-    if isinstance(value, int):
-        return "BIGINT" if -_LONGEST <= value < _LONGEST else "HUGEINT"
-    if isinstance(value, float):
-        return "DOUBLE"
-    if isinstance(value, list):
-        return "list"
-    if isinstance(value, dict):
-        return "map"
-    for kind, pattern in (("DATE", _DATE), ("TIMESTAMP", _TIME), ("TIMESTAMP WITH TIME ZONE", _ZONED)):
-        if pattern.fullmatch(str(value)):
-            return kind
-    return "VARCHAR"
+    if isinstance(value, str):
+        return next((kind for kind, pattern in _WRITTEN.items() if pattern.fullmatch(value)), "VARCHAR")
+    # A boolean is an integer to Python: it comes first.
+    kinds = {bool: "BOOLEAN", int: "BIGINT", float: "DOUBLE", list: "list", dict: "map"}
+    return next((kind for python, kind in kinds.items() if isinstance(value, python)), "VARCHAR")
 
 
 def _text(value: Any) -> str | None:

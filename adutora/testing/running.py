@@ -3,7 +3,7 @@
 import datetime as dt
 import logging
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -26,7 +26,7 @@ from adutora.spec.base import Column
 from adutora.spec.nearest import did_you_mean
 from adutora.testing.cases import Case, Given, Located
 from adutora.testing.compare import Difference, Row, difference
-from adutora.testing.given import SYSTEM, add_system_columns, make_relation
+from adutora.testing.given import add_system_columns, make_relation
 
 _RELATION, _VIEW = "__adutora_given", "__adutora_ref.result"
 _ANY_DAY = "2000-01-01"  # where neither the stage nor the test asks for a date
@@ -60,7 +60,12 @@ class _Trial:
         self.case, self.folder = located.case, folder
         self.what = f"{located.place}: test {located.case.name!r}"
         self.files = folder / "files"
-        self.lake = Lake(str(folder / "lake"))
+        self.lake: Lake = Lake(str(folder / "lake"))
+        self.columns = {
+            str(item["name"]): item.get("columns", ())
+            for item in config.stage(self.case.stage).inputs
+            if "file" in item
+        }
         self.table = str((config.stage(self.case.stage).output or {})["table"])
         self.config = self._apart(config)
         self.started = f"{self.case.run.date or _ANY_DAY}T12:00:00+00:00"
@@ -96,7 +101,7 @@ class _Trial:
         """Return the config with files of the test's own in place of the stage's."""
         stage = config.stage(self.case.stage)
         inputs = tuple(self._input(item) if "file" in item else item for item in stage.inputs)
-        lake = {"root": "lake", "connection": None, "layers": {}}
+        lake: Json = {"root": "lake", "connection": None, "layers": {}}
         return replace(
             config,
             lake=lake,
@@ -129,13 +134,8 @@ class _Trial:
 
     def _types(self, name: str, given: Given) -> dict[str, str]:
         """Types of columns: the test's own, else those that the pipeline declares for the table or file."""
-        items = [item for item in self.stage.inputs if item.get("name") == name]
-        declared = [*self.config.tables.get(name, {}).get("columns", ()), *(items[0].get("columns", ()) if items else ())]
-        rows = given.rows or []
-        named = {column for row in rows for column in row}
-        types = {str(column["name"]): str(column["type"]) for column in declared}
-        # A table that only says its columns in part may have others.
-        return {**types, **{key: SYSTEM[key] for key in named if key in SYSTEM}, **(given.columns or {})}
+        declared = self.columns.get(name) or self.config.tables.get(name, {}).get("columns") or ()
+        return {**{str(column["name"]): str(column["type"]) for column in declared}, **(given.columns or {})}
 
     def _read_table(self, con: Any, path: str, kind: str, name: str) -> None:
         declared = [Column.model_validate(each) for each in self.config.tables.get(name, {}).get("columns", ())]
@@ -221,7 +221,7 @@ class _Trial:
         found = con.execute(f"SELECT _reason FROM {quote_table(_VIEW)} ORDER BY 1 LIMIT 10").fetchall()
         return [str(reason) for (reason,) in found]
 
-    def _compare(self, con: Any, rows: list[Row]) -> None:
+    def _compare(self, con: Any, rows: Sequence[Row]) -> None:
         self.lake.register(con, self.table, _VIEW)
         there = [str(row[0]) for row in con.execute(f"DESCRIBE {quote_table(_VIEW)}").fetchall()]
         names = list(dict.fromkeys(name for row in rows for name in row))
@@ -235,7 +235,7 @@ class _Trial:
         found = con.execute(f"SELECT {', '.join(map(quote, shown))} FROM {quote_table(_VIEW)}").fetchall()
         actual = [dict(zip(shown, row, strict=True)) for row in found]
         expected = [{name: row.get(name) for name in shown} for row in rows]
-        key = [name for name in self.config.tables.get(self.table, {}).get("key") or ()]
+        key = self.config.tables.get(self.table, {}).get("key") or ()
         self.result.difference = difference(expected, actual, key, order=self.case.expect.order)
 
 

@@ -96,6 +96,7 @@ Read = Callable[..., list[tuple[Any, ...]]]
         ('a,b\n1,"x ""y"" z"\n', {}, [(1, 'x "y" z')]),
         ('a,b\n1,5" pipe\n2,y\n', {}, [(1, '5" pipe'), (2, "y")]),
         ('a,b\n"x\\"y",2\n', {}, [('x"y', 2)]),
+        ('a, "b"\n1, "x,y" \n', {}, [(1, "x,y")]),
         ("a,b\n'x,1',2\n", {"csv": {"quote": "'"}}, [("x,1", 2)]),
         ("junk\nmore\na,b\n1,x\n", {"csv": {"skip": 2}}, [(1, "x")]),
         ("\n\na,b\n1,x\n", {}, [(1, "x")]),
@@ -336,7 +337,7 @@ texts = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=6) | st
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=1500, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(texts, texts), max_size=8), st.sampled_from([",", ";", "\t"]), st.booleans())
 def test_what_python_writes_comes_back(
     files: Files, rows: list[tuple[str, str]], delimiter: str, tolerant: bool
@@ -352,7 +353,7 @@ def test_what_python_writes_comes_back(
         assert reading.rows_in == len(rows)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=1500, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.sampled_from(['"', ",", "\n", "\r\n", "\r", "a", "1", " ", "é"]), min_size=1, max_size=40))
 def test_every_record_of_garbage_is_a_row_or_set_aside(files: Files, parts: list[str]) -> None:
     try:

@@ -46,6 +46,7 @@ def bad(result: Scan) -> list[tuple[str, str]]:
         ("a,b\n1,\"abc\"def\n4,5\n", "4,5\n", [("line 2: text follows a closing quote", '1,"abc"def')]),
         ("a,b\n1,\"a\nb\"c\n4,5\n", "4,5\n", [("line 2: text follows a closing quote", '1,"a\nb"c')]),
         (b"a,b\n1,\xff\n4,5\n", "4,5\n", [("line 2: is not UTF-8", "1,\\xff")]),
+        ('a,b\n1, "x,y" \n2,  "z"\n3, "w\n', '1, "x,y" \n2,  "z"\n', [("line 4: a quote is not closed", '3, "w')]),
         ("a,b\n1,x\ry\n", '1,"x\ry"\n', []),
         ("a,b\n1,2\n  \n", "1,2\n", [("line 3: 1 value where 2 are expected", "  ")]),
     ],

@@ -106,6 +106,7 @@ def test_a_retry_that_finds_part_of_its_files_writes_nothing(stage: Stage) -> No
     stage.run("r-1")
     gone.unlink()
     ctx = stage.run("r-1")
+    assert figures(ctx) == (0, 0, 0)
     assert stage.rows(ctx, "a") == [(1,), (2,)]
     assert "in/b.csv" in ctx.outcome.warnings[0]
 

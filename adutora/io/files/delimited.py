@@ -198,12 +198,12 @@ class StrictCsv:
         found: Group = []
         longest = 0
         for plain, layout in self._found:
-            result = scan(plain, layout.shape, self._copy(plain), self._options.max_record)
+            limit = self._options.max_record
+            result = scan(plain, layout.shape, self._copy(plain), limit, fail_fast=True)
             if result.bad:
-                raise DataError(
-                    f"{plain.shown}: {result.first_bad}" + (f"; {result.bad:,} such lines" if result.bad > 1 else ""),
-                    hint="mend the file, or declare `columns` to set such rows aside",
-                )
+                way = "set csv.encoding" if "UTF-8" in (result.first_bad or "") else "mend the file"
+                hint = f"{way}, or declare `columns` to set such rows aside"
+                raise DataError(f"{plain.shown}: {result.first_bad}", hint=hint)
             longest = max(longest, result.longest)
             found.append((Plain(plain.source, result.clean), _clean(layout)))
         self._found, self._more = found, line_sizes(longest)

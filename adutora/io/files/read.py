@@ -94,4 +94,7 @@ def _refuse(con: duckdb.DuckDBPyConnection, rejects: str) -> None:
         return
     source, reason = con.execute(f"SELECT _source, _reason FROM {quote(rejects)} LIMIT 1").fetchall()[0]
     more = f"; {found:,} such lines" if found > 1 else ""
-    raise DataError(f"{source}: {reason}{more}", hint="mend the file, or declare `columns` to set such rows aside")
+    hint = "mend the file, or declare `columns` to set such rows aside"
+    if "UTF-8" in reason:
+        hint = f"set csv.encoding, for example to latin-1; or {hint}"
+    raise DataError(f"{source}: {reason}{more}", hint=hint)

@@ -42,7 +42,8 @@ class Shape:
         q, e, d = (re.escape(text) for text in (self.quote, self.escape, self.delimiter))
         inner = f"(?:[^{q}]++|{q}{q})*+" if self.quote == self.escape else f"(?:[^{q}{e}]++|{e}.)*+"
         one = f"[^{d}{end}]*+" if len(self.delimiter) == 1 else f"(?:(?!{d})[^{end}])*+"
-        return f"(?:{q}{inner}{q}(?={d}|\r|\n|\\Z)|(?!{q}){one})"
+        # As DuckDB has it: one space may stand before a quote, and some after it.
+        return f"(?: ?{q}{inner}{q} *+(?={d}|\r|\n|\\Z)|(?! ?{q}){one})"
 
     @cached_property
     def _end(self) -> str:
@@ -80,7 +81,7 @@ class Shape:
         """A quoted value that closes, whatever follows it."""
         q, e = re.escape(self.quote), re.escape(self.escape)
         inner = f"(?:[^{q}]++|{q}{q})*+" if self.quote == self.escape else f"(?:[^{q}{e}]++|{e}.)*+"
-        return self._compile(f"{q}{inner}{q}")
+        return self._compile(f" ?{q}{inner}{q} *+")
 
     def split(self, record: bytes) -> list[bytes]:
         """Return the values of one record without its line end, as they are written."""
@@ -98,8 +99,9 @@ class Shape:
     def text(self, value: bytes) -> str:
         """Return what a written value means."""
         text, q = value.decode("utf-8"), self.quote
-        if not q or len(text) < 2 or not text.startswith(q):
+        if not q or not text.lstrip(" ").startswith(q):
             return text
+        text = text.strip(" ")
         if self.escape == q:
             return text[1:-1].replace(q + q, q)
         return re.sub(re.escape(self.escape) + "(.)", r"\1", text[1:-1], flags=re.DOTALL)
@@ -156,7 +158,8 @@ def _skip_line(file: IO[bytes]) -> None:
 class Scanner:
     """Goes through one file once."""
 
-    def __init__(self, plain: Plain, shape: Shape, scan: Scan, max_record: int) -> None:
+    def __init__(self, plain: Plain, shape: Shape, scan: Scan, max_record: int, *, fail_fast: bool = False) -> None:
+        self._fail_fast = fail_fast
         self._plain, self._shape, self._scan, self._max = plain, shape, scan, max_record
         self._buffer, self._at, self._line, self._eof = b"", 0, 1, False
         self._pending: list[tuple[int, bytes]] = []
@@ -172,7 +175,8 @@ class Scanner:
             for _ in range(self._shape.skip):
                 self._drop_line()
             while self._step():
-                pass
+                if self._fail_fast and self._scan.bad:
+                    break
             self._flush()
         return self._scan
 
@@ -345,7 +349,7 @@ class Scanner:
         quote = shape.quote.encode()
         values = []
         for value in shape.split(body):
-            if b"\r" in value and not value.startswith(quote):
+            if b"\r" in value and not value.lstrip(b" ").startswith(quote):
                 escaped = value.replace(quote, shape.escape.encode() + quote)
                 values.append(quote + escaped + quote)
             else:
@@ -387,6 +391,7 @@ def line_of(plain: Plain, shape: Shape, number: int, max_record: int) -> int:
     return finder.line
 
 
-def scan(plain: Plain, shape: Shape, clean: Path, max_record: int) -> Scan:
-    """Copy the good records of a file to `clean` and set the others aside beside it."""
-    return Scanner(plain, shape, Scan(clean, clean.with_suffix(".bad.jsonl")), max_record).run()
+def scan(plain: Plain, shape: Shape, clean: Path, max_record: int, *, fail_fast: bool = False) -> Scan:
+    """Copy the good records of a file to `clean` and set the others aside beside it; or stop at one that is not."""
+    result = Scan(clean, clean.with_suffix(".bad.jsonl"))
+    return Scanner(plain, shape, result, max_record, fail_fast=fail_fast).run()

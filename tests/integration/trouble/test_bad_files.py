@@ -1,6 +1,5 @@
 """Files that are missing, broken or not what they were: a clear end, and tables at their last commit."""
 
-import math
 import sys
 from decimal import Decimal
 from pathlib import Path
@@ -11,7 +10,7 @@ from tests.integration.trouble.conftest import Lab
 
 pytestmark = pytest.mark.integration
 
-COUNT = {
+COUNT: dict[str, Any] = {
     "name": "agg",
     "inputs": [{"name": "c", "file": "data/c.csv"}],
     "sql": {"query": "SELECT city, count(*) AS n, sum(capital) AS total FROM c GROUP BY city"},
@@ -58,18 +57,27 @@ def test_empty_file(lab: Lab) -> None:
     refused(lab, before, "data/c.csv", "empty", "header")
 
 
-def test_header_alone_is_no_rows_and_no_error(lab: Lab) -> None:
+def test_header_alone_is_no_rows(lab: Lab) -> None:
     given(lab)
     lab.file("data/c.csv", "city,capital\n")
-    result = lab.ok()
-    assert result.stage("agg")["rows_in"] == 0
+    lab.pipeline({**COUNT, "sql": {"query": "SELECT city, count(*) AS n FROM c GROUP BY city"}})
+    assert lab.ok().stage("agg")["rows_in"] == 0
+    assert lab.rows("gold.cities") == []
+
+
+def test_header_alone_has_no_types_to_count_with(lab: Lab) -> None:
+    before = given(lab)
+    lab.file("data/c.csv", "city,capital\n")
+    refused(lab, before, "sum", "no rows", "declare `columns`")
+    lab.pipeline({**COUNT, "inputs": [{**COUNT["inputs"][0], "columns": [{"name": "city", "type": "string"}, {"name": "capital", "type": "double"}]}]})
+    lab.ok()
     assert lab.rows("gold.cities") == []
 
 
 def test_wrong_delimiter_names_the_column(lab: Lab) -> None:
     before = given(lab)
     lab.pipeline({**COUNT, "inputs": [{"name": "c", "file": "data/c.csv", "csv": {"delimiter": ";"}}]})
-    refused(lab, before, "city", code=78)
+    refused(lab, before, "data/c.csv", ";")
 
 
 def test_broken_utf8_names_the_line(lab: Lab) -> None:
@@ -99,7 +107,7 @@ def test_a_value_that_is_no_number_far_down_makes_text_of_the_column_or_is_told(
 def test_column_missing_renamed(lab: Lab) -> None:
     before = given(lab)
     lab.file("data/c.csv", "city,capitol\nRio,10\n")
-    refused(lab, before, "capital", "capitol", code=78)
+    refused(lab, before, "capital", "capitol")
 
 
 def test_broken_gzip(lab: Lab) -> None:
@@ -158,17 +166,16 @@ def test_negative_and_absurd_amounts_are_set_aside(lab: Lab) -> None:
     assert stage["rows_in"] == stage["rows_out"] + stage["rows_rejected"] == 9
 
 
-def test_absurd_amounts_in_a_sum_do_not_end_the_stage_without_a_word(lab: Lab) -> None:
-    lab.file("data/c.csv", "city,capital\nRio,1e308\nRio,1e308\nSP,NaN\nBA,-5\n")
-    lab.pipeline(COUNT)
-    result = lab.run()
-    if result.code == 0:
-        found = {row[0]: row[2] for row in lab.rows("gold.cities")}
-        assert found["BA"] == -5
-        assert math.isinf(found["Rio"])
-    else:
-        assert result.code == 65
-        assert "1e308" in result.text or "Range" in result.text
+def test_absurd_amounts_in_a_sum(lab: Lab) -> None:
+    before = given(lab)
+    lab.file("data/c.csv", "city,capital\nRio,1e308\nRio,2\nBA,-5\n")
+    lab.ok()
+    assert {row[0]: row[2] for row in lab.rows("gold.cities")} == {"Rio": 1e308, "BA": -5}
+    before = lab.rows("gold.cities")
+    lab.file("data/c.csv", "city,capital\nRio,1e308\nRio,1e308\nBA,-5\n")
+    refused(lab, before, "1e+308")
+    lab.file("data/c.csv", "city,capital\nRio,NaN\nBA,-5\n")
+    refused(lab, before, "capital varchar", "declare `columns`")
 
 
 def test_duplicate_keys_stop_the_write(lab: Lab) -> None:
