@@ -21,7 +21,8 @@ help: ## List the targets
 setup: $(READY) ## Make .venv from uv.lock; then .venv/bin/adutora works
 
 $(READY): uv.lock pyproject.toml
-	@$(STEP) "set up .venv from uv.lock" tools/uv sync --frozen --quiet
+	@$(STEP) "set up .venv from uv.lock" tools/uv sync --frozen --quiet --compile-bytecode
+	@$(BIN)/python -m compileall -q adutora  # an editable install is left uncompiled
 	@touch $@
 
 .PHONY: demo
@@ -59,6 +60,7 @@ generate: $(READY) ## Write what is made from the spec: JSON Schemas, CRDs, refe
 .PHONY: bench-%
 bench-%: $(READY) ## Run a benchmark and its peer, and print how they compare
 	@test -f bench/$*.py || { echo "no benchmark '$*'; there are: $(BENCHES)" >&2; exit 2; }
+	@$(BIN)/python -m compileall -q adutora
 	@$(STEP) "bench $*" $(BIN)/python -m bench.$*
 
 .PHONY: clean

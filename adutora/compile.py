@@ -215,8 +215,6 @@ def _named_connections(value: object) -> Iterable[str]:
             yield from _named_connections(item)
 
 
-def _profiles(
-    pipeline: Pipeline, project: Project, layers: list[tuple[str, Defaults | None]]
-) -> dict[str, Json]:
+def _profiles(pipeline: Pipeline, project: Project, layers: list[tuple[str, Defaults | None]]) -> dict[str, Json]:
     used = {stage.profile for stage in pipeline.spec.stages} | {layer.profile for _, layer in layers if layer}
     return {profile.name: profile.canonical() for profile in project.spec.profiles if profile.name in used}

@@ -82,6 +82,9 @@ class _Explainer:
             self.leaf(name, body[name], self.file / SECONDS.get(name, name))
         for path, value, source in self._parts(body):
             self.walk(path, value, source)
+        for name in ("triggers", "params", "notify", "tables", "connections", "profiles"):
+            self._empty(name, body[name])
+        self._empty("lake.layers", body["lake"]["layers"])
         for stage in body["stages"]:
             self._stage(stage)
         return sorted(self.out, key=lambda each: each.path)
@@ -134,6 +137,7 @@ class _Explainer:
             label = item.get("table") or item.get("name") or str(index)
             written = source / "input" if model.input else source / "inputs" / _index(item, model.inputs or [])
             self.walk(f"{path}.inputs.{label}", item, written)
+        self._empty(f"{path}.inputs", stage["inputs"])
         self._edges(path, stage, source)
         for name in ("retries", "retryDelaySeconds", "timeoutSeconds", "profile"):
             self._layered(f"{path}.{name}", stage[name], (SECONDS.get(name, name),), source)
@@ -176,6 +180,10 @@ class _Explainer:
                 self.walk(f"{path}.{_label(item, index)}", item, source / index)
         else:
             self.leaf(path, value, source)
+
+    def _empty(self, path: str, value: object) -> None:
+        if value in ([], {}):
+            self.add(path, value, NOT_SET)
 
     def leaf(self, path: str, value: object, source: _Source) -> None:
         """Add one value by its place in a file."""

@@ -85,8 +85,9 @@ def environment(name: str, extra: str) -> Path:
     """Return `bin/python` of an environment in the cache that holds one extra of uv.lock; makes it if needed."""
     home = CACHE / "bench" / name
     env = {**os.environ, "UV_PROJECT_ENVIRONMENT": str(home)}
-    command = [str(ROOT / "tools" / "uv"), "sync", "--frozen", "--quiet", "--no-dev", "--inexact", "--extra", extra]
-    subprocess.run([*command, "--no-install-project"], check=True, env=env, cwd=ROOT)
+    command = [str(ROOT / "tools" / "uv"), "sync", "--frozen", "--quiet", "--compile-bytecode"]
+    command += ["--no-dev", "--inexact", "--no-install-project", "--extra", extra]
+    subprocess.run(command, check=True, env=env, cwd=ROOT)
     return home / "bin" / "python"
 
 

@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     # Its imports take as long as reading and compiling the file: side by side they cost one of the two.
     from adutora.local.processes import Processes
 
-    if args.resume and (args.only or args.start or args.param or args.date):
+    if args.resume is not None and (args.only or args.start or args.param or args.date):
         raise ConfigError("--resume goes on with a run as it was begun", hint="leave out --only, --from, -p and --date")
     processes = Processes()
     try:
@@ -72,7 +72,7 @@ def _run(args: argparse.Namespace, processes: "Processes") -> int:
     home = home_of(loaded, args)
     open_state_dir(home.state_dir)
     with writable(home.state_dir):
-        if args.resume:
+        if args.resume is not None:
             folder, state = find_run(home.state_dir, args.resume), None
         else:
             folder, state = _new(args, config, home)
@@ -115,8 +115,9 @@ def _execute(
     with slot(home.state_dir, config.dag_id, config.concurrency, progress.note):
         folder.save_config(config)
         progress.begin(config)
-        # While the stages work, what the summary needs is imported.
-        threading.Thread(target=importlib.import_module, args=("adutora.io.lake",), daemon=True).start()
+        if args.output == "text":
+            # While the stages work, what the summary needs is imported. No daemon: ending amid an import can crash.
+            threading.Thread(target=importlib.import_module, args=("adutora.io.lake",)).start()
         code = Runner(config, state, folder, places, processes, progress, args.parallel).run()
     progress.end()
     return code
@@ -162,9 +163,7 @@ def _new(args: argparse.Namespace, config: "DagConfig", home: Home) -> "tuple[Ru
     return folder, state
 
 
-def _resumed(
-    args: argparse.Namespace, config: "DagConfig", home: Home, folder: "RunFolder"
-) -> "tuple[Home, RunState]":
+def _resumed(args: argparse.Namespace, config: "DagConfig", home: Home, folder: "RunFolder") -> "tuple[Home, RunState]":
     from adutora.local import graph
     from adutora.local.params import check_params
     from adutora.local.state import StageState

@@ -1,5 +1,6 @@
 """DuckDB, the engine of every stage: one private in-memory database a process, which spills to scratch."""
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -7,6 +8,13 @@ from pathlib import Path
 import duckdb
 
 from adutora.errors import AdutoraError, ConfigError, DataError, TemporaryError
+
+_STORE = re.compile(r"Generic S3 error|LocalFileSystem error|Object Store error|Kernel error|DeltaError")
+
+_KINDS: tuple[tuple[tuple[type[duckdb.Error], ...], type[AdutoraError]], ...] = (
+    ((duckdb.CatalogException, duckdb.BinderException, duckdb.ParserException), ConfigError),
+    ((duckdb.InternalException, duckdb.FatalException), AdutoraError),
+)
 
 
 def quote(name: str) -> str:
@@ -66,24 +74,29 @@ def translated(what: str) -> Iterator[None]:
         raise translate(error, what) from error
 
 
+def is_store_failure(error: duckdb.Error) -> bool:
+    """Say whether an error comes from the store behind a table that was being read."""
+    return bool(_STORE.search(str(error)))
+
+
 def translate(error: duckdb.Error, what: str) -> AdutoraError:
     """Return our error for one of DuckDB's, by what should happen next."""
     text = str(error).strip()
+    if is_store_failure(error):
+        return TemporaryError(f"{what}: the lake did not answer: {_first(text)}")
     if isinstance(error, duckdb.OutOfMemoryException):
         return _out_of_memory(text, what)
     if isinstance(error, duckdb.IOException) and "No space left" in text:
         return TemporaryError(f"{what}: the disk is full: {_first(text)}", hint="free space or name another scratch")
     if isinstance(error, duckdb.PermissionException):
         return ConfigError(f"{what}: {_first(text)}", hint="a query sees its declared inputs and nothing else")
-    if isinstance(error, duckdb.CatalogException | duckdb.BinderException | duckdb.ParserException):
-        return ConfigError(f"{what}: {text}")
-    if isinstance(error, duckdb.InternalException | duckdb.FatalException):
-        return AdutoraError(f"{what}: {text}")
-    return DataError(f"{what}: {text}")
+    kind = next((ours for theirs, ours in _KINDS if isinstance(error, theirs)), DataError)
+    return kind(f"{what}: {text}")
 
 
 def _out_of_memory(text: str, what: str) -> AdutoraError:
-    if "temporary" in text.lower() and "space" in text.lower():
+    lower = text.lower()
+    if ("temporary" in lower and "space" in lower) or "failed to offload" in lower:
         return TemporaryError(f"{what}: scratch is full: {_first(text)}", hint="raise resources.scratch or free space")
     return DataError(f"{what}: out of memory: {_first(text)}", hint="raise resources.memory of the stage")
 

@@ -26,10 +26,9 @@ from adutora.errors import (
 from adutora.local import graph
 from adutora.local.processes import Ended, Processes
 from adutora.local.state import RunFolder, RunState, StageState, Status
-from adutora.runtime.entry import OUTCOME, TASK
 from adutora.runtime.outcome import NEVER_RETRIED, Outcome
 from adutora.runtime.substitution import Scope, expand_json, truth
-from adutora.runtime.task import Task
+from adutora.runtime.task import OUTCOME, TASK, Task
 
 GRACE = 10.0  # seconds between asking a group to end and forcing it
 LONGEST_DELAY = 600.0  # seconds between two tries

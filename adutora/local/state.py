@@ -177,12 +177,12 @@ def all_runs(state_dir: Path) -> list[RunState]:
 def find_run(state_dir: Path, name: str) -> RunFolder:
     """Find a run by its id, the beginning of it, or `last`. Raises ConfigError."""
     ids = [state.id for state in all_runs(state_dir)]
-    found = ids[-1:] if name == "last" else [each for each in ids if each == name or each.startswith(name)]
+    found = ids[-1:] if name == "last" else [each for each in ids if name and each.startswith(name)]
     if len(found) == 1 or name in found:
         return RunFolder(runs_dir(state_dir) / (name if name in found else found[0]))
     if not found:
         latest = f"the latest is {ids[-1]}" if ids else f"there are none in {state_dir}"
-        raise ConfigError(f"there is no run {name}", hint=latest)
+        raise ConfigError(f"there is no run {name or repr(name)}", hint=latest)
     raise ConfigError(f"{name} is the beginning of {len(found)} runs", hint=f"for example {found[0]}")
 
 

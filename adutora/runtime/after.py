@@ -66,7 +66,11 @@ def _same_run(commit: "Commit", there: set[str]) -> str:
     if "_run_id" not in there or commit.ledger:
         return "false"
     mine = f"_run_id = {literal(commit.run)}"
-    return f"{mine} AND _stage = {literal(commit.stage)}" if "_stage" in there else mine
+    if "_stage" not in there:
+        return mine
+    # Only the items of a fan-out have their name in `_stage`.
+    item = f"_stage = {literal(commit.stage)}" if commit.stage.endswith("]") else "_stage IS NULL"
+    return f"{mine} AND {item}"
 
 
 def _comes(table: Table, output: Output, relation: str) -> str:

@@ -115,9 +115,7 @@ class StageContext:
 
     def connection(self, name: str) -> Connection:
         """Return a connection with its secrets. Raises ConfigError for one that is not declared."""
-        specs = {
-            key: ConnectionSpec.model_validate(value) for key, value in self.task.config.connections.items()
-        }
+        specs = {key: ConnectionSpec.model_validate(value) for key, value in self.task.config.connections.items()}
         return resolve(specs, name, self.task.project_root)
 
     def table_spec(self, name: str) -> Table:

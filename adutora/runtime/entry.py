@@ -15,10 +15,7 @@ from adutora.errors import EXIT_INTERRUPTED, EXIT_TEMPORARY, AdutoraError, Confi
 from adutora.io.secrets import SecretFilter, redact
 from adutora.runtime.context import StageContext
 from adutora.runtime.outcome import Outcome
-from adutora.runtime.task import Task
-
-OUTCOME = "outcome.json"
-TASK = "task.json"
+from adutora.runtime.task import OUTCOME, TASK, Task
 
 
 def main(task_dir: Path, config_path: Path) -> int:

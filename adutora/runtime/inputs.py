@@ -104,7 +104,8 @@ def next_batch(
     """Return the batch that this try has to bring, None if there is nothing new.
 
     A batch that was proposed and is not in the output table is brought first, by whichever run comes; so is one that
-    this very run has brought already, for then this is a retry and must report the same.
+    this very run has brought already, for then this is a retry and must report the same. A full refresh begins anew,
+    and so does a stage whose table has gone.
     """
     last = ledger.last()
     own = last is not None and last.content.get("run") == ctx.task.run_id

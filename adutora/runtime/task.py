@@ -8,6 +8,10 @@ from typing import Any
 
 from adutora.dagconfig import DagConfig, Json, StageConfig
 
+# Files in a task's folder.
+TASK = "task.json"
+OUTCOME = "outcome.json"
+
 
 @dataclass(frozen=True)
 class RunInfo:

@@ -1,5 +1,6 @@
 """A file of tests, read and held against its pipeline: everything that is wrong is said at once, with its place."""
 
+import datetime as dt
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -162,6 +163,7 @@ def _check_all(document: Document, cases: CaseFile, config: DagConfig) -> Iterat
             continue
         yield from _check_inputs(document, path, case, stage, config)
         yield from _check_values(document, path, case, stage, config)
+        yield from _check_moment(document, (*path, "run"), case.run)
 
 
 def _check_inputs(
@@ -208,6 +210,18 @@ def _check_values(
         else:
             continue
         yield document.diagnostic(path, message, hint)
+
+
+def _check_moment(document: Document, path: Where, moment: Moment) -> Iterator[Diagnostic]:
+    for name in ("date", "scheduledAt", "intervalStart", "intervalEnd"):
+        text = getattr(moment, name)
+        read, example = (dt.date, "2026-01-31") if name == "date" else (dt.datetime, "2026-01-31T06:00:00Z")
+        try:
+            if text is not None:
+                read.fromisoformat(text)
+        except ValueError:
+            what = "date" if name == "date" else "time"
+            yield document.diagnostic((*path, name), f"{text!r} is no {what}", f"write for example {example}")
 
 
 def _substituted(stage: StageConfig) -> Json:

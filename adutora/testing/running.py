@@ -171,7 +171,7 @@ class _Trial:
         moment = self.case.run
         run = RunInfo(
             id=moment.id,
-            date=_day(moment.date or _ANY_DAY, self.what),
+            date=moment.date or _ANY_DAY,
             scheduled_at=moment.scheduledAt,
             interval_start=moment.intervalStart,
             interval_end=moment.intervalEnd,
@@ -249,10 +249,3 @@ def _params(config: DagConfig, case: Case, what: str) -> Json:
         return parse_params([dict(param) for param in needless], given)[0]
     except ConfigError as error:
         raise ConfigError(f"{what}: {error.message}", hint=error.hint) from error
-
-
-def _day(text: str, what: str) -> str:
-    try:
-        return dt.date.fromisoformat(text).isoformat()
-    except ValueError:
-        raise ConfigError(f"{what}: run.date {text!r} is no date", hint="write for example 2026-01-31") from None

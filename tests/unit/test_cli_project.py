@@ -148,7 +148,7 @@ def test_a_failed_stage_is_named(shop: Path, tmp_path: Path, call: Call) -> None
     (row,) = json.loads(call("runs", "--state", state, "--output", "json")[1])
     assert (row["status"], row["failed"]) == ("failed", ["orders"])
     out = call("runs", row["id"][:12], "--state", state)[1]
-    assert "orders failed with code 65: there is no file" in out
+    assert "orders failed with code 65: no file matches 'none.csv'" in out
     assert "param    input = 'none.csv'\n" in out
 
 

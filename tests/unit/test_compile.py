@@ -100,7 +100,7 @@ def shuffled(value: Any, chance: random.Random, key: str = "") -> Any:
     return value
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(chance=st.randoms(use_true_random=False), json_text=st.booleans())
 def test_order_of_keys_and_stages_does_not_matter(tmp_path: Path, chance: random.Random, json_text: bool) -> None:
     wanted = compiled_text(tmp_path)
@@ -143,7 +143,7 @@ def test_meaning_does(old: str, new: str, tmp_path: Path) -> None:
 
 def test_hash_seed_place_and_time_do_not_matter(tmp_path: Path) -> None:
     answers = set()
-    for seed in ("0", "1", "4711"):
+    for seed in ("0", "4711"):
         folder = tmp_path / seed
         folder.mkdir()
         command = [sys.executable, "-m", "adutora.cli", "compile", str(write(folder))]

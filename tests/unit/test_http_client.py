@@ -199,7 +199,7 @@ def test_nobody_listens(tmp_path: Path) -> None:
 
 
 def test_huge_answer(server: Any, answer: Any, tmp_path: Path) -> None:
-    packed = gzip.compress(b"0" * 2_000_000)
+    packed = gzip.compress(b"0" * 2_000_000, mtime=0)
     server.on("/x", answer(200, packed, {"Content-Encoding": "gzip"}))
     with (
         HttpClient(connection(tmp_path, server.url), max_bytes=1_000_000) as http,

@@ -63,7 +63,7 @@ def clean(error: BaseException) -> str:
 
 def translate(error: BaseException, what: str) -> AdutoraError:
     """Return our error for one of the lake's; `what` names the thing that was done."""
-    if isinstance(error, duckdb.Error) and not is_store_failure(error):
+    if isinstance(error, duckdb.Error) and not duck.is_store_failure(error):
         return duck.translate(error, what)
     plain = _COLOUR.sub("", str(error))
     if _GONE.search(plain) and "NoSuchBucket" not in plain:
@@ -76,13 +76,6 @@ def translate(error: BaseException, what: str) -> AdutoraError:
     if isinstance(error, OSError):
         return TemporaryError(f"{what}: {clean(error)}")
     return AdutoraError(f"{what}: {clean(error)}")
-
-
-def is_store_failure(error: duckdb.Error) -> bool:
-    """Say whether a DuckDB error is a failure of the store, met while a table was read."""
-    return bool(
-        re.search(r"Generic S3 error|LocalFileSystem error|Object Store error|Kernel error|DeltaError", str(error))
-    )
 
 
 @contextmanager

@@ -62,7 +62,7 @@ class SqliteStore:
     def get(self, key: str) -> dict[str, str] | None:
         """Return a hash, or None."""
         with self._translated():
-            query = f"SELECT fields FROM hashes WHERE key = :key AND {_LIVE}"  # noqa: S608 - a constant
+            query = f"SELECT fields FROM hashes WHERE key = :key AND {_LIVE}"
             row = self._connection().execute(query, {"key": key, "now": _now()}).fetchone()
         if row is None:
             return None
@@ -80,7 +80,7 @@ class SqliteStore:
         """Yield live keys of the current set."""
         name = self.current(prefix)
         with self._translated():
-            query = f"SELECT key FROM hashes WHERE prefix = :name AND {_LIVE}"  # noqa: S608 - a constant
+            query = f"SELECT key FROM hashes WHERE prefix = :name AND {_LIVE}"
             with closing(self._connection().execute(query, {"name": name, "now": _now()})) as cursor:
                 for row in cursor:
                     yield str(row[0])
@@ -170,7 +170,7 @@ class _Work:
         }
 
     def has_keys(self) -> bool:
-        return bool(self._count(f"SELECT count(*) FROM hashes WHERE {_OWN} AND generation <> :retired AND {_LIVE}"))  # noqa: S608
+        return bool(self._count(f"SELECT count(*) FROM hashes WHERE {_OWN} AND generation <> :retired AND {_LIVE}"))
 
     def run(self, rows: "Iterator[pa.RecordBatch]") -> PublishResult:
         self._do("DELETE FROM hashes WHERE expires_at <= :now")
@@ -195,7 +195,7 @@ class _Work:
         self._connection.executemany("INSERT INTO temp.incoming VALUES (?, ?)", hashes)
         # CROSS JOIN fixes the order: the batch outside, the table by its key.
         both = "temp.incoming i CROSS JOIN hashes h ON h.key = i.key AND h.fields = i.fields"
-        unchanged = self._count(f"SELECT count(*) FROM {both}")  # noqa: S608 - a constant
+        unchanged = self._count(f"SELECT count(*) FROM {both}")
         self._do("INSERT OR REPLACE INTO hashes SELECT key, :name, :expires, :generation, fields FROM temp.incoming")
         return unchanged
 
@@ -207,11 +207,11 @@ class _Work:
         """Let the other sets of this prefix expire; return how many of their keys the new one lacks."""
         others = f"{_OWN} AND prefix <> :name AND generation <> :retired"
         lacking = self._count(
-            f"SELECT count(*) FROM hashes o WHERE {others} AND NOT EXISTS"  # noqa: S608 - constants
+            f"SELECT count(*) FROM hashes o WHERE {others} AND NOT EXISTS"
             " (SELECT 1 FROM hashes n WHERE n.key = :name || substr(o.key, length(o.prefix) + 1))"
         )
         self._do(
-            "UPDATE hashes SET generation = :retired, "  # noqa: S608 - constants
+            "UPDATE hashes SET generation = :retired, "
             "expires_at = min(coalesce(expires_at, :grace), :grace)"
             f" WHERE {others}"
         )

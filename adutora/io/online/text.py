@@ -45,12 +45,12 @@ def text_rows(
     _check_unique(con, relation, encoded)
     selected = ", ".join([f"{encoded} AS {quote(KEY)}", *(f"{text_sql(n, types[n])} AS {quote(n)}" for n in fields)])
     rows = max(1, min(BATCH_ROWS, BATCH_VALUES // len(fields)))
-    return iter(con.sql(f"SELECT {selected} FROM {relation}").to_arrow_reader(rows))  # noqa: S608 - quoted
+    return iter(con.sql(f"SELECT {selected} FROM {relation}").to_arrow_reader(rows))
 
 
 def column_types(con: "duckdb.DuckDBPyConnection", relation: str) -> dict[str, str]:
     """Return the columns of a relation with their DuckDB types, in order."""
-    rows = con.execute(f"DESCRIBE SELECT * FROM {relation}").fetchall()  # noqa: S608 - quoted by the caller
+    rows = con.execute(f"DESCRIBE SELECT * FROM {relation}").fetchall()
     return {row[0]: row[1] for row in rows}
 
 
@@ -95,7 +95,7 @@ def _check_names(names: Sequence[str], types: dict[str, str]) -> None:
 
 def _check_nulls(con: "duckdb.DuckDBPyConnection", relation: str, key: Sequence[str]) -> None:
     counts = ", ".join(f"count(*) FILTER (WHERE {quote(name)} IS NULL)" for name in key)
-    found = con.execute(f"SELECT {counts} FROM {relation}").fetchone() or ()  # noqa: S608 - quoted
+    found = con.execute(f"SELECT {counts} FROM {relation}").fetchone() or ()
     for name, count in zip(key, found, strict=True):
         if count:
             raise DataError(
@@ -105,8 +105,8 @@ def _check_nulls(con: "duckdb.DuckDBPyConnection", relation: str, key: Sequence[
 
 
 def _check_unique(con: "duckdb.DuckDBPyConnection", relation: str, encoded: str) -> None:
-    doubles = f"SELECT {encoded} AS k, count(*) AS n FROM {relation} GROUP BY k HAVING n > 1"  # noqa: S608 - quoted
-    found = con.execute(f"SELECT k, n, count(*) OVER () FROM ({doubles}) ORDER BY k LIMIT {_SHOWN}").fetchall()  # noqa: S608
+    doubles = f"SELECT {encoded} AS k, count(*) AS n FROM {relation} GROUP BY k HAVING n > 1"
+    found = con.execute(f"SELECT k, n, count(*) OVER () FROM ({doubles}) ORDER BY k LIMIT {_SHOWN}").fetchall()
     if found:
         shown = ", ".join(f"{literal(key)} ({count} rows)" for key, count, _ in found)
         more = ", …" if found[0][2] > len(found) else ""

@@ -1,5 +1,6 @@
 """A project in a temporary folder, driven through the real command line; and what the tests look at afterwards."""
 
+import contextlib
 import json
 import os
 import signal
@@ -52,6 +53,7 @@ class Lab:
     lake: str
     env: dict[str, str] = field(default_factory=dict)
     started: list[subprocess.Popen[str]] = field(default_factory=list)
+    before: int = -1  # version of a table that a test remembers
 
     def file(self, name: str, content: str | bytes) -> Path:
         path = self.root / name
@@ -153,16 +155,18 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
     for process in made.started:
         if process.poll() is None:
             process.kill()
+        if process.stdout is not None and not process.stdout.closed:
             process.communicate()
 
 
 def until(condition: Callable[[], Any], seconds: float = 30, step: float = 0.001) -> Any:
-    """Wait for a condition and return what it returned."""
+    """Wait for a condition and return what it returned. What is not there yet does not hold."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        found = condition()
-        if found:
-            return found
+        with contextlib.suppress(OSError):
+            found = condition()
+            if found:
+                return found
         time.sleep(step)
     raise AssertionError("it did not come about in time")
 
@@ -183,6 +187,17 @@ def children(pid: int) -> list[int]:
 def family(pid: int) -> list[int]:
     """Return a process and all that descend from it."""
     return [pid, *(each for child in children(pid) for each in family(child))]
+
+
+def links(pid: int) -> set[str]:
+    """Files that a process has open."""
+    found = set()
+    for link in Path(f"/proc/{pid}/fd").glob("*"):
+        try:
+            found.add(os.readlink(link))
+        except OSError:
+            continue
+    return found
 
 
 def alive(pid: int) -> bool:

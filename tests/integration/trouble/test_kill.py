@@ -9,6 +9,7 @@ file to appear, and kill whoever waits or works there.
 import fcntl
 import json
 import os
+import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -16,12 +17,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
-from tests.integration.trouble.conftest import Lab, alive, family, kill, stages_of, until
+from deltalake import DeltaTable
+from tests.integration.trouble.conftest import SYSTEM, Lab, alive, family, kill, links, stages_of, until
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
-ROWS = 120_000  # so many that writing takes longer than it takes to see that it has begun
+ROWS = 80_000  # so many that writing takes longer than it takes to see that it has begun
 Process = subprocess.Popen[str]
 
 TABLES = [
@@ -60,30 +63,77 @@ def write_source(lab: Lab, number: int) -> None:
     lab.file(f"data/{number}.csv", "id,amount,day\n" + "\n".join(lines) + "\n")
 
 
-def setup(lab: Lab, way: str) -> dict[str, Any]:
-    """Bring a first load in, then the source of a second; return the stage under test."""
+def table_of(way: str) -> str:
+    return str(WAYS[way]["output"]["table"])
+
+
+def prepare(lab: Lab, way: str) -> None:
+    """Bring a first load in, then the source of a second."""
     stage = {**WAYS[way], "name": "victim", "retries": 2, "retryDelay": "1s"}
-    tables = [table for table in TABLES if table["name"] == stage["output"]["table"]]
-    feeding = [] if way == "ingest" else [SOURCE]
+    tables = [table for table in TABLES if table["name"] == table_of(way)]
+    if way != "ingest":
+        lab.pipeline(SOURCE, file="feed.yaml", name="feed")
+        stage["inputs"] = [{**item, "external": True} for item in stage["inputs"]]
+    lab.pipeline(stage, tables=tables)
     for number in (1, 2):
         write_source(lab, number)
-        if feeding:
-            lab.pipeline(*feeding, file="feed.yaml", name="feed")
+        if way != "ingest":
             lab.ok(file="feed.yaml")
-        lab.pipeline({**stage, "inputs": [{**item, "external": True} for item in stage["inputs"]]} if feeding else stage, tables=tables)
         if number == 1:
             lab.ok()
-    return stage
 
 
-def undisturbed(lab: Lab, way: str, tmp_path: Path) -> tuple[Any, Any]:
-    """What the same two loads leave where nobody is killed."""
-    calm = Lab(tmp_path / "calm", tmp_path / "calm-state", str(tmp_path / "calm-lake"))
-    calm.root.mkdir()
-    stage = setup(calm, way)
-    calm.ok()
-    table = stage["output"]["table"]
-    return calm.rows(table), calm.rejected(table)
+def stands(lab: Lab, way: str) -> list[Any]:
+    """What stands in the table and among its rejected rows: how many, and a sum over all their values."""
+    con = duckdb.connect()
+    found: list[Any] = []
+    for name in (table_of(way), f"{table_of(way)}__rejected"):
+        con.register("standing", DeltaTable(lab.table_path(name)).to_pyarrow_table())
+        columns = [row[0] for row in con.execute("DESCRIBE standing").fetchall() if row[0] not in SYSTEM]
+        values = ", ".join(f'"{column}"' for column in columns if column != "_row")
+        if "_row" in columns:  # it tells when its source was loaded, which is another time here
+            values += """, regexp_replace(_row, ',"_loaded_at":"[^"]*"', '')"""
+        found.append(con.execute(f"SELECT count(*), sum(CAST(hash({values}) AS HUGEINT)) FROM standing").fetchall()[0])
+    con.close()
+    return found
+
+
+Ready = Callable[[str], Lab]
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Path, Any, Any]]:
+    """For each way: a folder that is ready for the second load, and what stands before and after it undisturbed."""
+    known: dict[str, tuple[Path, Any, Any]] = {}
+
+    def find(way: str) -> tuple[Path, Any, Any]:
+        if way not in known:
+            folder = tmp_path_factory.mktemp("prepared")
+            prepare(at(folder), way)
+            calm = folder.with_name(folder.name + "-calm")
+            shutil.copytree(folder, calm)
+            at(calm).ok()
+            known[way] = folder, stands(at(folder), way), stands(at(calm), way)
+        return known[way]
+
+    return find
+
+
+def at(folder: Path) -> Lab:
+    lab = Lab(folder / "project", folder / "state", str(folder / "lake"))
+    lab.root.mkdir(exist_ok=True)
+    return lab
+
+
+@pytest.fixture
+def ready(lab: Lab, tmp_path: Path, prepared: Callable[[str], tuple[Path, Any, Any]]) -> Ready:
+    """Return a project of one's own before its second load."""
+
+    def make(way: str) -> Lab:
+        shutil.copytree(prepared(way)[0], tmp_path, dirs_exist_ok=True)
+        return lab
+
+    return make
 
 
 # Where a process is caught. Each waits until it stands at its step, and lets go at the end.
@@ -98,17 +148,6 @@ def before_the_write(lab: Lab, table: str, _: Process) -> Iterator[None]:
         yield
 
 
-def links(pid: int) -> set[str]:
-    """Files that a process has open."""
-    found = set()
-    for link in Path(f"/proc/{pid}/fd").glob("*"):
-        try:
-            found.add(os.readlink(link))
-        except OSError:
-            continue
-    return found
-
-
 @contextmanager
 def after_the_rejected(lab: Lab, table: str, _: Process) -> Iterator[None]:
     version = lab.version(f"{table}__rejected") + 1
@@ -119,15 +158,15 @@ def after_the_rejected(lab: Lab, table: str, _: Process) -> Iterator[None]:
 
 @contextmanager
 def amid_the_data(lab: Lab, table: str, _: Process) -> Iterator[None]:
-    before = set(lab.table_path(table).rglob("*.parquet"))
-    until(lambda: set(lab.table_path(table).rglob("*.parquet")) - before, 20, 0.0002)
+    before = set(lab.table_path(table).rglob("*.parquet*"))
+    until(lambda: set(lab.table_path(table).rglob("*.parquet*")) - before, 20, 0.0002)  # `….parquet#1` while it is written
     yield
 
 
 @contextmanager
 def before_the_outcome(lab: Lab, table: str, _: Process) -> Iterator[None]:
     folder = until(lambda: next(lab.run_folder().glob("stages/victim/task.json"), None)).parent
-    with pipe(folder / "outcome.part", until_written=lambda: lab.version(table) > lab.start_version):  # type: ignore[attr-defined]
+    with pipe(folder / "outcome.part", until_written=lambda: lab.version(table) > lab.before):
         yield
 
 
@@ -158,17 +197,17 @@ STEPS = {
 }  # fmt: skip
 
 
-def caught(lab: Lab, step: str, table: str, who: str) -> Process:
+def caught(lab: Lab, step: str, table: str, who: str, *args: str) -> Process:
     """Start the run, catch it at a step and kill -9 the stage or the runner; a killed runner leaves no process."""
     runs = set((lab.state / "runs").iterdir())
-    lab.start_version = lab.version(table)  # type: ignore[attr-defined]
-    process = lab.start("--output", "json")
+    lab.before = lab.version(table)
+    process = lab.start("--output", "json", *args)
     until(lambda: set((lab.state / "runs").iterdir()) - runs)
     with STEPS[step](lab, table, process):
         stood = lab.version(table)
         everyone = family(process.pid)
         kill(*(stages_of(process) if who == "stage" else [process.pid]))
-        assert step in ("amid", "rejected") or (stood > lab.start_version) == (step in ("committed", "noted"))  # type: ignore[attr-defined]
+        assert step in ("amid", "rejected") or (stood > lab.before) == (step in ("committed", "noted"))
         if who == "runner":
             until(lambda: not any(alive(pid) for pid in everyone), 15)
         else:
@@ -181,64 +220,39 @@ SOME = [(way, step) for way in ("merge", "overwrite", "partitions") for step in 
 ALL = [("ingest", step) for step in STEPS]
 
 
-@pytest.mark.parametrize("after", ["resume", "fresh"])
-@pytest.mark.parametrize(("way", "step"), ALL + QUICK + SOME)
-def test_runner_killed(lab: Lab, tmp_path: Path, calm: Callable[[str], Any], way: str, step: str, after: str) -> None:
-    if after == "fresh" and (way, step) not in ALL + [("append", "committed"), ("merge", "committed")]:
-        pytest.skip("a fresh run is tried where a ledger decides")
-    table = setup(lab, way)["output"]["table"]
-    before = lab.rows(table)
-    process = caught(lab, step, table, "runner")
-    lab.wait(process)
-    assert lab.rows(table) in (before, calm(way)[0])  # the last commit, whole
-    shown = lab.call("runs", "--state", str(lab.state)).out
-    assert "running" not in shown
+@pytest.mark.parametrize(
+    ("way", "step", "after"),
+    [(way, step, "resume") for way, step in ALL + QUICK + SOME]
+    + [(way, step, "fresh") for way, step in [*ALL, ("append", "committed"), ("merge", "committed")]],
+)
+def test_runner_killed(ready: Ready, prepared: Callable[[str], Any], way: str, step: str, after: str) -> None:
+    lab = ready(way)
+    _, before, wanted = prepared(way)
+    lab.wait(caught(lab, step, table_of(way), "runner"))
+    assert stands(lab, way)[0] in (before[0], wanted[0])  # the last commit, whole
     lab.ok(*(("--resume", "last") if after == "resume" else ()))
-    assert (lab.rows(table), lab.rejected(table)) == calm(way)
-    lab.ok()  # and the next run brings nothing twice
-    if way in ("ingest", "append", "merge"):
-        assert (lab.rows(table), lab.rejected(table)) == calm(way)
+    assert stands(lab, way) == wanted
+    if after == "fresh" or step == "committed":  # and the next run brings nothing twice
+        lab.ok()
+        assert stands(lab, way) == wanted
 
 
 @pytest.mark.parametrize(("way", "step"), [each for each in ALL + SOME if each[1] != "noted"] + [("append", "committed")])
-def test_stage_killed(lab: Lab, calm: Callable[[str], Any], way: str, step: str) -> None:
+def test_stage_killed(ready: Ready, prepared: Callable[[str], Any], way: str, step: str) -> None:
     """The runner sees how its stage ended, says so, and tries again."""
-    table = setup(lab, way)["output"]["table"]
-    process = caught(lab, step, table, "stage")
-    result = lab.wait(process)
+    lab = ready(way)
+    result = lab.wait(caught(lab, step, table_of(way), "stage"))
     assert result.code == 0, result.text
     assert result.stage("victim")["tries"] == 2
     assert "SIGKILL" in result.err
-    assert (lab.rows(table), lab.rejected(table)) == calm(way)
+    assert stands(lab, way) == prepared(way)[2]
 
 
-@pytest.fixture(scope="module")
-def calm(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Any]:
-    """What stands after the same loads where nobody is killed."""
-    known: dict[str, Any] = {}
-
-    def find(way: str) -> Any:
-        if way not in known:
-            known[way] = undisturbed(None, way, tmp_path_factory.mktemp("calm"))  # type: ignore[arg-type]
-        return known[way]
-
-    return find
-
-
-def test_a_full_refresh_that_was_killed_brings_rows_once(lab: Lab, calm: Callable[[str], Any]) -> None:
-    stage = setup(lab, "append")
-    table = stage["output"]["table"]
+def test_a_full_refresh_that_was_killed_brings_rows_once(ready: Ready, prepared: Callable[[str], Any]) -> None:
+    lab, wanted = ready("append"), prepared("append")[2]
     lab.ok()
-    runs = set((lab.state / "runs").iterdir())
-    lab.start_version = lab.version(table)  # type: ignore[attr-defined]
-    process = lab.start("--full-refresh")
-    until(lambda: set((lab.state / "runs").iterdir()) - runs)
-    with before_the_outcome(lab, table, process):
-        kill(process.pid)
-        until(lambda: not alive(process.pid))
-        time.sleep(0.5)
-    lab.wait(process)
+    lab.wait(caught(lab, "committed", table_of("append"), "runner", "--full-refresh"))
     lab.ok("--resume", "last")
-    assert lab.rows(table) == calm("append")[0]
+    assert stands(lab, "append")[0] == wanted[0]
     lab.ok()
-    assert lab.rows(table) == calm("append")[0]
+    assert stands(lab, "append")[0] == wanted[0]

@@ -1,5 +1,6 @@
 """The machine itself: disks that are full or read-only, a clock set back, and two runs at once."""
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -76,12 +77,8 @@ def test_the_disk_of_the_runs_is_full(lab: Lab, disk: Disk) -> None:
     lab.pipeline({"name": "one", "sql": {"query": "SELECT 1 AS a"}, "output": {"table": "silver.one"}})
     lab.ok()
     ballast = lab.state / "ballast"
-    with ballast.open("wb") as file:
-        try:
-            for _ in range(10_000):
-                file.write(b"x" * 4096)
-                file.flush()
-        except OSError:
+    with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while file.write(b"x" * 4096):
             pass
     result = lab.run()
     assert result.code == 75, result.text
