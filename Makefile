@@ -31,7 +31,7 @@ demo: $(READY) ## Run the main example twice: print its table, then publish it t
 
 .PHONY: check
 check: $(READY) lint ## The fast gate: format, lint, types, import rules, unit tests
-	@$(STEP) "unit tests" $(BIN)/pytest -n auto --durations=10 tests/unit
+	@$(STEP) "unit tests" $(BIN)/pytest -n auto -m "not slow" --durations=10 tests/unit
 
 .PHONY: lint
 lint: $(READY) ## Format, lint, types and import rules, without tests

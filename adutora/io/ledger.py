@@ -13,7 +13,7 @@ Whatever dies in between, the next try finds either a batch whose rows are missi
 import datetime as dt
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,6 +53,7 @@ class Ledger:
         folder = _PLAIN.sub(lambda match: f"~{ord(match[0]):x}~", id)
         self._uri = checked(f"{root.rstrip('/')}/{SYSTEM_FOLDER}/ledger/{folder}")
         self._options = options_for(self._uri, storage_options)
+        self._known: int | None = None  # the newest number when it was last read
 
     def last(self) -> Batch | None:
         """Return the newest batch, None if there is none."""
@@ -62,14 +63,16 @@ class Ledger:
     def batches(self) -> list[Batch]:
         """Return all batches since the ledger was made or reset, oldest first."""
         with translated(f"ledger {self.id}"):
-            return _current(_read(self._open()))
+            rows = _read(self._open())
+        self._known = _newest(rows)
+        return _current(rows)
 
     def seen(self) -> set[str]:
         """Return the union of what the batches have under `seen`, a list of texts."""
         return {name for batch in self.batches() for name in batch.content.get(_SEEN, ())}
 
     def propose(self, batch: Mapping[str, Any]) -> Batch:
-        """Write down the next batch. Raises TemporaryError if another process wrote one since."""
+        """Write down the next batch. Raises TemporaryError if another process wrote one since this ledger was read."""
         return self._add(batch)
 
     def reset(self) -> None:
@@ -83,11 +86,15 @@ class Ledger:
         try:
             with translated(f"ledger {self.id}"):
                 table = self._open()
-                number = max((row["number"] for row in _read(table)), default=0) + 1
+                newest = _newest(_read(table))
+                if self._known not in (None, newest):
+                    raise Conflict(f"batch {newest} was not there before")
+                number = newest + 1
                 at = dt.datetime.now(dt.UTC)
                 self._commit(table, number, at, content)
         except Conflict as error:
             raise TemporaryError(f"ledger {self.id}: another process took the next batch: {error}") from error
+        self._known = number
         if table is not None and number % _COMPACT_EVERY == 0:
             self._compact(table)
         return Batch(number, at, content or {})
@@ -128,6 +135,10 @@ def _read(table: DeltaTable | None) -> list[dict[str, Any]]:
         return []
     rows: list[dict[str, Any]] = table.to_pyarrow_table().to_pylist()
     return sorted(rows, key=lambda row: int(row["number"]))
+
+
+def _newest(rows: Sequence[Mapping[str, Any]]) -> int:
+    return max((int(row["number"]) for row in rows), default=0)
 
 
 def _current(rows: list[dict[str, Any]]) -> list[Batch]:

@@ -36,7 +36,7 @@ def _seconds(state: RunState) -> float:
     if state.ended_at is None:
         return 0.0
     begun, ended = (dt.datetime.fromisoformat(text) for text in (state.run.started_at, state.ended_at))
-    return (ended - begun).total_seconds()
+    return max(0.0, (ended - begun).total_seconds())  # the clock may have been set back
 
 
 def _stages(state: RunState) -> str:

@@ -15,7 +15,7 @@ import duckdb
 
 from adutora.errors import ConfigError, DataError
 from adutora.io.duck import literal, quote
-from adutora.runtime.casts import family, shown, strict
+from adutora.io.casts import family, shown, strict
 from adutora.spec.base import Check
 from adutora.spec.nearest import did_you_mean
 

@@ -15,6 +15,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from adutora.errors import EXIT_TEMPORARY
+
 _PR_SET_PDEATHSIG = 1
 STOPPING = 5.0  # seconds between SIGTERM and SIGKILL when the runner has gone
 
@@ -76,7 +78,12 @@ class Nursery:
     def take(self, order: dict[str, Any]) -> None:
         """Carry out one order of the runner."""
         if "start" in order:
-            pid = self._fork(order)
+            try:
+                pid = self._fork(order)
+            except OSError as error:  # no process or memory is left: this may pass
+                sys.stderr.write(f"adutora: {order['start']} cannot be started: {error}\n")
+                self._say({"ended": order["start"], "code": EXIT_TEMPORARY, "signal": 0, "peak": 0})
+                return
             self._ids[pid] = order["start"]
             self._say({"started": order["start"], "pid": pid})
         else:

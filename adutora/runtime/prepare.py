@@ -24,7 +24,7 @@ from adutora.io import duck
 from adutora.io.duck import literal, quote, quote_table
 from adutora.runtime import rows
 from adutora.runtime.after import after_write
-from adutora.runtime.casts import Target, select
+from adutora.io.casts import Target, select
 from adutora.runtime.check_run import Finding, column_types, count, count_bad, register_references, run_checks
 from adutora.runtime.checks import (
     ROW_RULES,

@@ -7,7 +7,7 @@ timestamps, binary and all else is text as DuckDB writes it and reads it back. A
 from collections.abc import Mapping
 
 from adutora.io.duck import literal, quote
-from adutora.runtime.casts import is_nested
+from adutora.io.casts import is_nested
 
 _AS_IS = frozenset(
     {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "BOOLEAN", "VARCHAR"}

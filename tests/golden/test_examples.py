@@ -40,7 +40,9 @@ def rows_of(table: Path) -> list[list[str]]:
     """Head and sorted rows of a Delta table as text, without columns that differ from run to run."""
     con = duckdb.connect()
     con.register("t", DeltaTable(str(table)).to_pyarrow_dataset())
-    names = [name for name in con.sql("FROM t LIMIT 0").columns if name not in ("_run_id", "_loaded_at", "_rejected_at")]
+    names = [
+        name for name in con.sql("FROM t LIMIT 0").columns if name not in ("_run_id", "_loaded_at", "_rejected_at")
+    ]
     texts = ", ".join(f'CAST("{name}" AS VARCHAR)' for name in names)
     rows = con.sql(f"SELECT {texts} FROM t").fetchall()
     return [names, *sorted(["" if value is None else value for value in row] for row in rows)]

@@ -8,8 +8,8 @@ import duckdb
 import pytest
 
 from adutora.errors import ConfigError, DataError
+from adutora.io.casts import Target, duck_type, select, strict
 from adutora.runtime import rows
-from adutora.runtime.casts import Target, duck_type, select, strict
 from adutora.runtime.check_run import Finding, column_types, run_checks
 from adutora.runtime.checks import Reference, Subject
 from adutora.spec.base import Check, Column

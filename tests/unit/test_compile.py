@@ -141,6 +141,7 @@ def test_meaning_does(old: str, new: str, tmp_path: Path) -> None:
     assert json.loads(compiled_text(tmp_path, PIPELINE.replace(old, new)))["hash"] != before
 
 
+@pytest.mark.slow
 def test_hash_seed_place_and_time_do_not_matter(tmp_path: Path) -> None:
     answers = set()
     for seed in ("0", "4711"):

@@ -107,7 +107,7 @@ Read = Callable[..., list[tuple[Any, ...]]]
         ("a,b\n1,é\n".encode("utf-16"), {"csv": {"encoding": "utf-16"}}, [(1, "é")]),
         ("a,b\n1,é\n".encode("utf-16"), {}, [(1, "é")]),
         (gzip.compress(b"a,b\n1,x\n", mtime=0), {}, [(1, "x")]),
-        (gzip.compress("a,b\n1,é\n".encode("latin-1")), {"csv": {"encoding": "latin-1"}}, [(1, "é")]),
+        (gzip.compress("a,b\n1,é\n".encode("latin-1"), mtime=0), {"csv": {"encoding": "latin-1"}}, [(1, "é")]),
         ("a,b\nNULL,1\n,2\n-,3\n", {"csv": {"nullValues": ["NULL", "-"]}}, [(None, 1), (None, 2), (None, 3)]),
         ("a,b\nNA,1\nnull,2\n", {}, [("NA", 1), ("null", 2)]),
         ("# a,b\n#1,x\n", {}, [("#1", "x")]),
@@ -208,6 +208,7 @@ def test_types_widen_with_later_rows(read: Read, files: Files) -> None:
     assert files.types() == {"a": "DOUBLE", "d": "TIMESTAMP"}
 
 
+@pytest.mark.slow
 def test_a_number_that_turns_into_text_late_is_named(files: Files) -> None:
     many = "1,2\n" * 400_000
     content = "a,b\n" + many + "n/a,2\n" + many
@@ -271,6 +272,7 @@ UGLY = {
 
 
 @pytest.mark.parametrize("name", UGLY)
+@pytest.mark.slow
 def test_a_broken_line_stops_a_strict_reading_and_is_set_aside_by_a_tolerant_one(files: Files, name: str) -> None:
     content, reason = UGLY[name]
     with pytest.raises(DataError, match=f"f0.csv: {reason}"):
@@ -337,8 +339,9 @@ texts = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=6) | st
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(texts, texts), max_size=8), st.sampled_from([",", ";", "\t"]), st.booleans())
+@pytest.mark.slow
 def test_what_python_writes_comes_back(
     files: Files, rows: list[tuple[str, str]], delimiter: str, tolerant: bool
 ) -> None:
@@ -353,8 +356,9 @@ def test_what_python_writes_comes_back(
         assert reading.rows_in == len(rows)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.sampled_from(['"', ",", "\n", "\r\n", "\r", "a", "1", " ", "é"]), min_size=1, max_size=40))
+@pytest.mark.slow
 def test_every_record_of_garbage_is_a_row_or_set_aside(files: Files, parts: list[str]) -> None:
     try:
         reading = files.read("x,y\n" + "".join(parts), tolerant=True)

@@ -28,7 +28,12 @@ def connection(root: Path, url: str, *, auth: dict[str, Any] | None = None, **fi
 def _secrets(tmp_path: Path) -> None:
     folder = tmp_path / ".adutora" / "secrets" / "api"
     folder.mkdir(parents=True)
-    for key, value in {"user": "alice", "password": "pass-0f-alice", "token": "t0ken-value", "key": "k3y-value"}.items():
+    for key, value in {
+        "user": "alice",
+        "password": "pass-0f-alice",
+        "token": "t0ken-value",
+        "key": "k3y-value",
+    }.items():
         (folder / key).write_text(value)
 
 
@@ -96,7 +101,10 @@ def test_401_renews_the_token_once(server: Any, answer: Any, tmp_path: Path) -> 
 def test_401_twice_is_a_config_error(server: Any, answer: Any, tmp_path: Path) -> None:
     server.on("/login", answer(200, {"access_token": "some-token"}))
     server.on("/x", answer(401, "no"))
-    with client(tmp_path, server.url, auth=LOGIN) as http, pytest.raises(ConfigError, match="answered 401 Unauthorized"):
+    with (
+        client(tmp_path, server.url, auth=LOGIN) as http,
+        pytest.raises(ConfigError, match="answered 401 Unauthorized"),
+    ):
         http.request("GET", "/x")
     assert len(server.requests) == 4
 
@@ -138,7 +146,10 @@ def test_login_that_fails(server: Any, answer: Any, tmp_path: Path, login: Any, 
 )
 def test_status_says_what_happens_next(server: Any, answer: Any, tmp_path: Path, status: int, error: Any) -> None:
     server.on("/x", answer(status, b"" if status == 304 else "why"))
-    with client(tmp_path, server.url) as http, pytest.raises(error, match=f"GET /x of connection api answered {status}"):
+    with (
+        client(tmp_path, server.url) as http,
+        pytest.raises(error, match=f"GET /x of connection api answered {status}"),
+    ):
         http.request("GET", "/x")
 
 
@@ -185,7 +196,10 @@ def test_slow_answer(server: Any, answer: Any, tmp_path: Path) -> None:
 def test_dripping_answer_ends_at_the_time_out(server: Any, answer: Any, tmp_path: Path) -> None:
     server.on("/x", answer(200, "z" * 100, drip=0.1))
     begun = time.monotonic()
-    with client(tmp_path, server.url, timeout="1s") as http, pytest.raises(TemporaryError, match="not complete after 1s"):
+    with (
+        client(tmp_path, server.url, timeout="1s") as http,
+        pytest.raises(TemporaryError, match="not complete after 1s"),
+    ):
         http.request("GET", "/x")
     assert time.monotonic() - begun < 3
 
@@ -211,7 +225,10 @@ def test_huge_answer(server: Any, answer: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize("body", ["<html>oops", "", "[1,", "NaN", "[" * 100_000])
 def test_garbage_json(server: Any, answer: Any, tmp_path: Path, body: str) -> None:
     server.on("/x", answer(200, body))
-    with client(tmp_path, server.url) as http, pytest.raises(DataError, match="GET /x of connection api: the answer is no JSON"):
+    with (
+        client(tmp_path, server.url) as http,
+        pytest.raises(DataError, match="GET /x of connection api: the answer is no JSON"),
+    ):
         http.request("GET", "/x").json()
 
 
@@ -238,7 +255,10 @@ def test_redirect_on_the_same_host(server: Any, answer: Any, tmp_path: Path) -> 
 def test_redirect_to_another_host_gets_nothing(server: Any, answer: Any, tmp_path: Path) -> None:
     for place in (f"http://localhost:{server.port}/y", "http://127.0.0.1:1/y", "//evil.test/y", "file:///etc/passwd"):
         server.on("/x", answer(302, headers={"Location": place}))
-        with client(tmp_path, server.url, auth={"bearer": {}}) as http, pytest.raises(ConfigError, match="another host"):
+        with (
+            client(tmp_path, server.url, auth={"bearer": {}}) as http,
+            pytest.raises(ConfigError, match="another host"),
+        ):
             http.request("GET", "/x")
     assert server.paths() == ["GET /x"] * 4
 

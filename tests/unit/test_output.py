@@ -279,6 +279,7 @@ class TestBalance:
         names = [name for (name,) in ctx.con.execute("SELECT table_name FROM duckdb_tables()").fetchall()]
         assert names == ["given"]
 
+    @pytest.mark.slow
     def test_a_large_table_spills_and_does_not_grow(self, stage_context: Maker) -> None:
         ctx = stage_context(orders({"range": {"column": "a", "min": 10}, "onFail": "quarantine"}), output=OUTPUT)
         ctx.con.execute("SET memory_limit = '60MB'")

@@ -16,7 +16,7 @@ from adutora.errors import ConfigError, DataError
 from adutora.io import duck
 from adutora.io.duck import literal, quote, quote_table
 from adutora.runtime import rows
-from adutora.runtime.casts import family, shown
+from adutora.io.casts import family, shown
 from adutora.runtime.check_run import column_types, count, one_row
 from adutora.runtime.checks import find
 from adutora.runtime.context import StageContext

@@ -32,7 +32,9 @@ def con(tmp_path):
 
 def write(lake, con, query, table="silver.t", **more):
     con.execute(f"CREATE OR REPLACE TEMP TABLE given AS {query}")
-    commit = Commit(more.pop("run", "r1"), "team.p", "s", more.pop("same", query), dt.datetime.now(dt.UTC), more.pop("ledger", {}))
+    commit = Commit(
+        more.pop("run", "r1"), "team.p", "s", more.pop("same", query), dt.datetime.now(dt.UTC), more.pop("ledger", {})
+    )
     return lake.write(con, WriteRequest(table, "given", commit, **more))
 
 
@@ -73,7 +75,9 @@ def test_a_ledger(s3):
 
     def propose(who):
         try:
-            return Ledger("s3://bucket/ledgers", "team.p/land[0]/files", s3.options).propose({"seen": [str(who)]}).number
+            return (
+                Ledger("s3://bucket/ledgers", "team.p/land[0]/files", s3.options).propose({"seen": [str(who)]}).number
+            )
         except TemporaryError:
             return None
 
@@ -136,7 +140,11 @@ def test_a_store_that_fails(con, delay, says):
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-    options = {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.server_address[1]}", "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x"}
+    options = {
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.server_address[1]}",
+        "AWS_ACCESS_KEY_ID": "x",
+        "AWS_SECRET_ACCESS_KEY": "x",
+    }
     lake = Lake("s3://bucket/x", {}, {**QUICK, **options})
     began = time.monotonic()
     with pytest.raises(TemporaryError, match=says):
@@ -149,7 +157,9 @@ def test_a_store_that_fails(con, delay, says):
 def test_a_full_disk(con, tmp_path):
     small = tmp_path / "small"
     small.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(small)], check=False, capture_output=True)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(small)], check=False, capture_output=True
+    )
     assert mounted.returncode == 0, "this test mounts a small tmpfs, and needs the right to"
     try:
         lake = Lake(str(small))

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from tests.integration.trouble.conftest import Lab
 
 pytestmark = pytest.mark.integration
@@ -69,7 +70,17 @@ def test_header_alone_has_no_types_to_count_with(lab: Lab) -> None:
     before = given(lab)
     lab.file("data/c.csv", "city,capital\n")
     refused(lab, before, "sum", "no rows", "declare `columns`")
-    lab.pipeline({**COUNT, "inputs": [{**COUNT["inputs"][0], "columns": [{"name": "city", "type": "string"}, {"name": "capital", "type": "double"}]}]})
+    lab.pipeline(
+        {
+            **COUNT,
+            "inputs": [
+                {
+                    **COUNT["inputs"][0],
+                    "columns": [{"name": "city", "type": "string"}, {"name": "capital", "type": "double"}],
+                }
+            ],
+        }
+    )
     lab.ok()
     assert lab.rows("gold.cities") == []
 
@@ -147,13 +158,18 @@ def test_a_line_of_300_megabytes_in_bounded_memory(lab: Lab, ingest: bool) -> No
 
 
 def test_negative_and_absurd_amounts_are_set_aside(lab: Lab) -> None:
-    lab.file("data/c.csv", "id,amount\n1,10.5\n2,-3\n3,1e308\n4,NaN\n5,inf\n6,99999999999999999999\n7,-0.01\n8,abc\n9,\n")
+    lab.file(
+        "data/c.csv", "id,amount\n1,10.5\n2,-3\n3,1e308\n4,NaN\n5,inf\n6,99999999999999999999\n7,-0.01\n8,abc\n9,\n"
+    )
     lab.pipeline(
         {**LAND, "output": {"table": "silver.orders", "mode": "append"}},
         tables=[
             {
                 "name": "silver.orders",
-                "columns": [{"name": "id", "type": "long"}, {"name": "amount", "type": "decimal(12,2)", "required": True}],
+                "columns": [
+                    {"name": "id", "type": "long"},
+                    {"name": "amount", "type": "decimal(12,2)", "required": True},
+                ],
                 "checks": [{"range": {"column": "amount", "min": 0}, "onFail": "quarantine"}],
             }
         ],

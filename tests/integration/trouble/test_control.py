@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from tests.integration.trouble.conftest import Lab, alive, family, kill, stages_of, until
 
 pytestmark = pytest.mark.integration
@@ -122,7 +123,12 @@ def test_an_interrupt_while_it_waits_for_a_retry(lab: Lab) -> None:
     code(lab, "def main(inputs):\n    raise ConnectionError('not yet')\n")
     lab.pipeline(python(retryDelay="5m"))
     process = lab.start("--output", "json")
-    until(lambda: "again in" in lab.run_folder().joinpath("run.json").read_text() or not stages_of(process) and (lab.run_folder() / "stages/own/outcome.json").exists())
+    until(
+        lambda: (
+            "again in" in lab.run_folder().joinpath("run.json").read_text()
+            or (not stages_of(process) and (lab.run_folder() / "stages/own/outcome.json").exists())
+        )
+    )
     time.sleep(0.3)
     os.killpg(process.pid, signal.SIGINT)
     result = lab.wait(process, 8)
@@ -156,7 +162,12 @@ def test_tries_run_out(lab: Lab) -> None:
 
 
 @pytest.mark.parametrize(
-    ("raised", "exit_code"), [("adutora.errors.DataError('bad rows')", 65), ("adutora.errors.ConfigError('bad rows')", 78), ("ValueError('bad rows')", 65)]
+    ("raised", "exit_code"),
+    [
+        ("adutora.errors.DataError('bad rows')", 65),
+        ("adutora.errors.ConfigError('bad rows')", 78),
+        ("ValueError('bad rows')", 65),
+    ],
 )
 def test_bad_data_and_config_are_not_tried_again(lab: Lab, raised: str, exit_code: int) -> None:
     code(lab, f"import adutora.errors\ndef main(inputs):\n    raise {raised}\n")
@@ -178,7 +189,10 @@ ENDS = {
 @pytest.mark.parametrize("how", ENDS)
 def test_a_process_that_ends_without_a_word_is_told_and_tried_again(lab: Lab, how: str) -> None:
     call, word = ENDS[how]
-    code(lab, f"import os, ctypes, pathlib\ndef main(inputs):\n    if not pathlib.Path('second').exists():\n        pathlib.Path('second').touch()\n        {call}\n    return {{'n': 1}}\n")
+    code(
+        lab,
+        f"import os, ctypes, pathlib\ndef main(inputs):\n    if not pathlib.Path('second').exists():\n        pathlib.Path('second').touch()\n        {call}\n    return {{'n': 1}}\n",
+    )
     lab.pipeline(python())
     result = lab.ok()
     assert result.stage("own")["tries"] == 2

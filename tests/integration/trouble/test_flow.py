@@ -2,8 +2,10 @@
 
 import json
 import time
+from typing import Any
 
 import pytest
+
 from tests.integration.trouble.conftest import Lab, links, until
 
 pytestmark = pytest.mark.integration
@@ -53,9 +55,12 @@ def test_when_is_false_skips_what_follows(lab: Lab) -> None:
 
 def test_run_if_failed_and_always(lab: Lab) -> None:
     lab.file("own.py", CODE)
-    follow = {"dependsOn": ["bad"]}
+    follow: dict[str, Any] = {"dependsOn": ["bad"]}
     lab.pipeline(
-        own("bad", "fails"), sql("normal", **follow), sql("rescue", runIf="failed", **follow), sql("tidy", runIf="always", **follow)
+        own("bad", "fails"),
+        sql("normal", **follow),
+        sql("rescue", runIf="failed", **follow),
+        sql("tidy", runIf="always", **follow),
     )
     result = lab.run()
     assert result.code == 65, result.text
@@ -93,7 +98,10 @@ def test_fan_out_gathers_outputs(lab: Lab) -> None:
 
 def test_fan_out_of_nothing(lab: Lab) -> None:
     lab.file("own.py", CODE)
-    lab.pipeline({"name": "each", "python": {"function": "own:item", "args": {"item": "$(item)"}}, "forEach": {"values": []}}, sql("after", dependsOn=["each"]))
+    lab.pipeline(
+        {"name": "each", "python": {"function": "own:item", "args": {"item": "$(item)"}}, "forEach": {"values": []}},
+        sql("after", dependsOn=["each"]),
+    )
     assert set(lab.ok().statuses().values()) == {"succeeded"}
 
 
@@ -122,7 +130,11 @@ def test_fan_out_keeps_to_max_parallel(lab: Lab) -> None:
 
 def test_fan_out_appends_to_one_table(lab: Lab) -> None:
     lab.file("own.py", CODE)
-    each = {"name": "each", "python": {"function": "own:rows", "args": {"item": "$(item)"}}, "output": {"table": "bronze.all", "mode": "append"}}
+    each = {
+        "name": "each",
+        "python": {"function": "own:rows", "args": {"item": "$(item)"}},
+        "output": {"table": "bronze.all", "mode": "append"},
+    }
     lab.pipeline({**each, "forEach": {"values": list("abcdef"), "maxParallel": 6}})
     result = lab.ok("--parallel", "6")
     assert result.stage("each")["rows_out"] == 18
@@ -133,7 +145,12 @@ def test_fan_out_appends_to_one_table(lab: Lab) -> None:
 
 def test_resume_does_only_what_failed_and_what_follows(lab: Lab) -> None:
     lab.file("own.py", CODE)
-    lab.pipeline(own("done", "fine"), own("bad", "fails", dependsOn=["done"]), sql("after", "SELECT $(stages.done.outputs.n) AS n", dependsOn=["bad"]), sql("beside"))
+    lab.pipeline(
+        own("done", "fine"),
+        own("bad", "fails", dependsOn=["done"]),
+        sql("after", "SELECT $(stages.done.outputs.n) AS n", dependsOn=["bad"]),
+        sql("beside"),
+    )
     result = lab.run()
     assert result.code == 65, result.text
     beside = lab.version("silver.beside")
@@ -159,7 +176,11 @@ def test_resume_of_what_is_not_there(lab: Lab) -> None:
 
 
 def test_only_and_from(lab: Lab) -> None:
-    lab.pipeline(sql("one"), sql("two", "SELECT * FROM silver.one", inputs=[{"table": "silver.one"}]), sql("three", "SELECT * FROM silver.two", inputs=[{"table": "silver.two"}]))
+    lab.pipeline(
+        sql("one"),
+        sql("two", "SELECT * FROM silver.one", inputs=[{"table": "silver.one"}]),
+        sql("three", "SELECT * FROM silver.two", inputs=[{"table": "silver.two"}]),
+    )
     early = lab.run("--only", "two")
     assert early.code == 78, early.text
     assert "silver.one" in early.stage("two")["error"]
@@ -171,8 +192,17 @@ def test_only_and_from(lab: Lab) -> None:
     assert "two" in wrong.err
 
 
-LAND = {"name": "land", "ingest": {"files": {"path": "data/*.csv", "read": "new"}}, "output": {"table": "bronze.o", "mode": "append"}}
-ADD = {"name": "add", "inputs": [{"table": "bronze.o", "read": "new"}], "sql": {"query": "SELECT id FROM bronze.o"}, "output": {"table": "silver.o", "mode": "append"}}
+LAND = {
+    "name": "land",
+    "ingest": {"files": {"path": "data/*.csv", "read": "new"}},
+    "output": {"table": "bronze.o", "mode": "append"},
+}
+ADD = {
+    "name": "add",
+    "inputs": [{"table": "bronze.o", "read": "new"}],
+    "sql": {"query": "SELECT id FROM bronze.o"},
+    "output": {"table": "silver.o", "mode": "append"},
+}
 
 
 def test_full_refresh_reads_all_again(lab: Lab) -> None:
@@ -245,7 +275,10 @@ def test_every_wrong_parameter_is_told_at_once(lab: Lab) -> None:
 
 
 def test_one_pipeline_waits_for_its_turn(lab: Lab) -> None:
-    lab.file("own.py", "import pathlib, time\ndef main(inputs):\n    pathlib.Path('up').touch()\n    while pathlib.Path('slow').exists(): time.sleep(0.05)\n")
+    lab.file(
+        "own.py",
+        "import pathlib, time\ndef main(inputs):\n    pathlib.Path('up').touch()\n    while pathlib.Path('slow').exists(): time.sleep(0.05)\n",
+    )
     lab.file("slow", "")
     lab.pipeline({"name": "own", "python": {"function": "own:main"}})
     first = lab.start("--output", "json")
@@ -264,7 +297,9 @@ def test_one_pipeline_waits_for_its_turn(lab: Lab) -> None:
 
 
 def test_the_exit_code_is_that_of_the_first_failure(lab: Lab) -> None:
-    lab.file("own.py", "import adutora.errors as e\ndef main(inputs, kind):\n    raise getattr(e, kind)('on purpose')\n")
+    lab.file(
+        "own.py", "import adutora.errors as e\ndef main(inputs, kind):\n    raise getattr(e, kind)('on purpose')\n"
+    )
     for kind, code in (("DataError", 65), ("TemporaryError", 75), ("ConfigError", 78)):
         lab.pipeline({"name": "own", "python": {"function": "own:main", "args": {"kind": kind}}, "retries": 0})
         result = lab.run("--output", "text")

@@ -3,8 +3,10 @@
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+
 from tests.integration.trouble.conftest import Lab
 
 pytestmark = pytest.mark.integration
@@ -22,9 +24,14 @@ def outside(lab: Lab, tmp_path: Path) -> Path:
     return path
 
 
-def one(lab: Lab, query: str, **more: object) -> None:
+def one(lab: Lab, query: str, **more: Any) -> None:
     lab.file("data/c.csv", "a\n1\n")
-    stage = {"name": "one", "inputs": [{"name": "c", "file": "data/c.csv"}], "sql": {"query": query}, "output": {"table": "silver.one"}}
+    stage = {
+        "name": "one",
+        "inputs": [{"name": "c", "file": "data/c.csv"}],
+        "sql": {"query": query},
+        "output": {"table": "silver.one"},
+    }
     lab.pipeline(stage, **more)
 
 
@@ -75,7 +82,12 @@ def test_a_query_sees_its_inputs_and_nothing_else(lab: Lab, outside: Path) -> No
     known = {}
     for number, (name, query) in enumerate(QUERIES.items()):
         text = query.format(path=outside, folder=outside.parent, root=lab.root)
-        stage = {"name": f"q{number}", "inputs": [{"name": "c", "file": "data/c.csv"}], "sql": {"query": text}, "output": {"table": f"silver.q{number}"}}
+        stage = {
+            "name": f"q{number}",
+            "inputs": [{"name": "c", "file": "data/c.csv"}],
+            "sql": {"query": text},
+            "output": {"table": f"silver.q{number}"},
+        }
         lab.pipeline(stage, file="one.yaml")
         known[f"q{number}"] = (name, stage)
     checked = lab.pipeline(*(stage for _, stage in known.values()))
@@ -89,7 +101,10 @@ def test_a_query_sees_its_inputs_and_nothing_else(lab: Lab, outside: Path) -> No
         lab.pipeline(*(stage for name, (_, stage) in known.items() if name not in seen), file=checked.name)
         result = lab.run()
     for stage in result.json["stages"]:
-        assert (stage["status"], stage["exit_code"]) in [("failed", 65), ("failed", 78)], (known[stage["name"]][0], stage)
+        assert (stage["status"], stage["exit_code"]) in [("failed", 65), ("failed", 78)], (
+            known[stage["name"]][0],
+            stage,
+        )
         assert stage["tries"] == 1
         assert not lab.exists(f"silver.{stage['name']}")
     assert [path.name for path in outside.parent.iterdir()] == ["secret.csv"]
@@ -119,7 +134,16 @@ def test_sql_in_a_parameter_is_a_value(lab: Lab, word: str) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["../outside/secret.csv", "{outside}", "data/../../outside/secret.csv", "~/secret.csv", "data/link.csv", "linked/secret.csv", "file://{outside}", "data/*/../../../outside/*.csv"],
+    [
+        "../outside/secret.csv",
+        "{outside}",
+        "data/../../outside/secret.csv",
+        "~/secret.csv",
+        "data/link.csv",
+        "linked/secret.csv",
+        "file://{outside}",
+        "data/*/../../../outside/*.csv",
+    ],
 )
 @pytest.mark.parametrize("where", ["input", "ingest"])
 def test_paths_that_leave_the_folder(lab: Lab, outside: Path, path: str, where: str) -> None:
@@ -141,7 +165,12 @@ def test_paths_that_leave_the_folder(lab: Lab, outside: Path, path: str, where: 
 
 
 def test_a_default_of_a_parameter_may_not_leave_the_folder_but_a_given_one_may(lab: Lab, outside: Path) -> None:
-    stage = {"name": "one", "inputs": [{"name": "c", "file": "$(params.f)", "format": "csv"}], "sql": {"query": "SELECT count(*) AS n FROM c"}, "output": {"table": "silver.one"}}
+    stage = {
+        "name": "one",
+        "inputs": [{"name": "c", "file": "$(params.f)", "format": "csv"}],
+        "sql": {"query": "SELECT count(*) AS n FROM c"},
+        "output": {"table": "silver.one"},
+    }
     lab.pipeline(stage, params=[{"name": "f", "default": "../outside/secret.csv"}])
     assert lab.run().code == 78
     lab.ok("-p", "f=../outside/secret.csv")
@@ -177,9 +206,24 @@ def test_hostile_yaml(lab: Lab, text: str, words: list[str]) -> None:
     assert not (lab.root / "pwned").exists()
 
 
-@pytest.mark.parametrize("text", ["$(params.$(params.word))", "$(stages.one.outputs.$(item))", "$(params.word", "$(params.word | sh)", "$(os.environ.HOME)", "$(params.__class__)"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "$(params.$(params.word))",
+        "$(stages.one.outputs.$(item))",
+        "$(params.word",
+        "$(params.word | sh)",
+        "$(os.environ.HOME)",
+        "$(params.__class__)",
+    ],
+)
 def test_nested_and_crooked_references(lab: Lab, text: str) -> None:
-    stage = {"name": "one", "inputs": [{"name": "c", "file": text, "format": "csv"}], "sql": {"query": "SELECT 1 AS a"}, "output": {"table": "silver.one"}}
+    stage = {
+        "name": "one",
+        "inputs": [{"name": "c", "file": text, "format": "csv"}],
+        "sql": {"query": "SELECT 1 AS a"},
+        "output": {"table": "silver.one"},
+    }
     lab.pipeline(stage, params=[{"name": "word", "default": "x"}])
     result = lab.run()
     assert result.code == 78, result.text
@@ -187,7 +231,11 @@ def test_nested_and_crooked_references(lab: Lab, text: str) -> None:
 
 
 def test_a_reference_in_a_value_is_not_followed(lab: Lab) -> None:
-    one(lab, "SELECT $(params.a) AS a", params=[{"name": "a", "default": "$(params.b)"}, {"name": "b", "default": "deep"}])
+    one(
+        lab,
+        "SELECT $(params.a) AS a",
+        params=[{"name": "a", "default": "$(params.b)"}, {"name": "b", "default": "deep"}],
+    )
     result = lab.run()
     assert result.code == 78 or lab.rows("silver.one") == [("$(params.b)",)], result.text
 
@@ -209,7 +257,15 @@ def test_a_run_to_resume_is_no_path(lab: Lab, outside: Path) -> None:
 
 
 def test_a_secret_that_an_error_repeats_is_masked(lab: Lab) -> None:
-    lab.project(connections=[{"name": "api", "http": {"baseUrl": "http://127.0.0.1:9", "auth": {"bearer": {}}}, "secretRef": {"name": "api"}}])
+    lab.project(
+        connections=[
+            {
+                "name": "api",
+                "http": {"baseUrl": "http://127.0.0.1:9", "auth": {"bearer": {}}},
+                "secretRef": {"name": "api"},
+            }
+        ]
+    )
     folder = lab.root / ".adutora/secrets/api"
     folder.mkdir(parents=True)
     (folder / "token").write_text(SECRET)

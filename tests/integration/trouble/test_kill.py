@@ -20,11 +20,12 @@ from typing import Any
 import duckdb
 import pytest
 from deltalake import DeltaTable
+
 from tests.integration.trouble.conftest import SYSTEM, Lab, alive, family, kill, links, stages_of, until
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
-ROWS = 80_000  # so many that writing takes longer than it takes to see that it has begun
+ROWS = 40_000  # so many that writing takes longer than it takes to see that it has begun
 Process = subprocess.Popen[str]
 
 TABLES = [
@@ -59,7 +60,7 @@ WAYS: dict[str, dict[str, Any]] = {
 
 
 def write_source(lab: Lab, number: int) -> None:
-    lines = [f"{number * 1000 + i},{'many' if i % 20_000 == 7 else i % 907},2026-01-0{1 + i % 3}" for i in range(ROWS)]
+    lines = [f"{number * 1000 + i},{'many' if i % 10_000 == 7 else i % 907},2026-01-0{1 + i % 3}" for i in range(ROWS)]
     lab.file(f"data/{number}.csv", "id,amount,day\n" + "\n".join(lines) + "\n")
 
 
@@ -159,7 +160,9 @@ def after_the_rejected(lab: Lab, table: str, _: Process) -> Iterator[None]:
 @contextmanager
 def amid_the_data(lab: Lab, table: str, _: Process) -> Iterator[None]:
     before = set(lab.table_path(table).rglob("*.parquet*"))
-    until(lambda: set(lab.table_path(table).rglob("*.parquet*")) - before, 20, 0.0002)  # `….parquet#1` while it is written
+    until(
+        lambda: set(lab.table_path(table).rglob("*.parquet*")) - before, 20, 0.0002
+    )  # `….parquet#1` while it is written
     yield
 
 
@@ -211,7 +214,9 @@ def caught(lab: Lab, step: str, table: str, who: str, *args: str) -> Process:
         if who == "runner":
             until(lambda: not any(alive(pid) for pid in everyone), 15)
         else:
-            until(lambda: len(set(family(process.pid)) - set(everyone)) or not set(stages_of(process)) & set(everyone), 10)
+            until(
+                lambda: len(set(family(process.pid)) - set(everyone)) or not set(stages_of(process)) & set(everyone), 10
+            )
     return process
 
 
@@ -237,7 +242,9 @@ def test_runner_killed(ready: Ready, prepared: Callable[[str], Any], way: str, s
         assert stands(lab, way) == wanted
 
 
-@pytest.mark.parametrize(("way", "step"), [each for each in ALL + SOME if each[1] != "noted"] + [("append", "committed")])
+@pytest.mark.parametrize(
+    ("way", "step"), [each for each in ALL + SOME if each[1] != "noted"] + [("append", "committed")]
+)
 def test_stage_killed(ready: Ready, prepared: Callable[[str], Any], way: str, step: str) -> None:
     """The runner sees how its stage ended, says so, and tries again."""
     lab = ready(way)

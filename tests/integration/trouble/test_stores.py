@@ -1,7 +1,6 @@
 """Stores that are down before, during and after, that fail now and then, or answer slowly."""
 
 import http.client
-import shutil
 import socket
 import subprocess
 import threading
@@ -15,11 +14,12 @@ from typing import Any
 import pytest
 import redis
 from deltalake import DeltaTable
+
 from tests.integration.trouble.conftest import Lab, rows_of, until
 
 pytestmark = pytest.mark.integration
 
-PUBLISH = [
+PUBLISH: list[dict[str, Any]] = [
     {"name": "make", "sql": {"query": "SELECT i AS id, 'v' || $(params.v) AS v FROM range($(params.rows)) t(i)"}, "output": {"table": "gold.t"}},
     {"name": "publish", "input": {"table": "gold.t"}, "publish": {"key": ["id"], "prefix": "t"}},
 ]  # fmt: skip
@@ -101,18 +101,12 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def program() -> str:
-    found = shutil.which("versitygw") or shutil.which(str(Path.home() / ".cache/adutora/tools/bin/versitygw"))
-    assert found, "versitygw is not installed: these tests need it (go install github.com/versity/versitygw/cmd/versitygw@v1.8.0)"
-    return found
-
-
 @pytest.fixture(scope="module")
-def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+def gateway(tmp_path_factory: pytest.TempPathFactory, program: Callable[[str], str]) -> Iterator[Gateway]:
     folder, port = tmp_path_factory.mktemp("s3"), free_port()
     (folder / "lake").mkdir()
     process = subprocess.Popen(
-        [program(), "--port", f"127.0.0.1:{port}", "--access", "user", "--secret", "password", "posix", "--nometa", str(folder)],
+        [program("versitygw"), "--port", f"127.0.0.1:{port}", "--access", "user", "--secret", "password", "posix", "--nometa", str(folder)],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     made = Gateway(port, folder, process)
@@ -173,7 +167,7 @@ class Proxy:
                 self.wfile.write(content)
                 link.close()
 
-            do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = forward  # noqa: N815
+            do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = forward
 
             def log_message(self, *_: object) -> None:
                 """Say nothing."""
@@ -198,7 +192,7 @@ def proxy(gateway: Gateway) -> Iterator[Callable[..., tuple[Proxy, int]]]:
         server.server_close()
 
 
-STAGES = [
+STAGES: list[dict[str, Any]] = [
     {"name": "land", "ingest": {"files": {"path": "data/*.csv", "read": "new"}}, "output": {"table": "bronze.o", "mode": "append"}},
     {
         "name": "latest", "inputs": [{"table": "bronze.o", "read": "new"}], "sql": {"query": "SELECT id, amount, _loaded_at FROM bronze.o"},
@@ -206,7 +200,9 @@ STAGES = [
     },
     {"name": "sum", "inputs": [{"table": "silver.o"}], "sql": {"query": "SELECT sum(amount) AS s, count(*) AS n FROM silver.o"}, "output": {"table": "gold.o"}},
 ]  # fmt: skip
-TABLES = [{"name": "silver.o", "key": ["id"], "checks": [{"range": {"column": "amount", "min": 0}, "onFail": "quarantine"}]}]
+TABLES = [
+    {"name": "silver.o", "key": ["id"], "checks": [{"range": {"column": "amount", "min": 0}, "onFail": "quarantine"}]}
+]
 NAMES = ("bronze.o", "silver.o", "gold.o", "silver.o__rejected")
 
 
@@ -223,11 +219,20 @@ def on_s3(lab: Lab, port: int, prefix: str) -> dict[str, str]:
     (secrets / "accessKey").write_text("user")
     (secrets / "secretKey").write_text("password")
     lab.pipeline(*STAGES, tables=TABLES)
-    return {"AWS_ENDPOINT_URL": endpoint, "AWS_ACCESS_KEY_ID": "user", "AWS_SECRET_ACCESS_KEY": "password", "AWS_REGION": "us-east-1", "AWS_ALLOW_HTTP": "true"}
+    return {
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_ACCESS_KEY_ID": "user",
+        "AWS_SECRET_ACCESS_KEY": "password",
+        "AWS_REGION": "us-east-1",
+        "AWS_ALLOW_HTTP": "true",
+    }
 
 
 def load(lab: Lab, number: int) -> None:
-    lab.file(f"data/{number}.csv", "id,amount\n" + "".join(f"{i},{(i * number) % 97 - 2}\n" for i in range(number * 100, number * 100 + 300)))
+    lab.file(
+        f"data/{number}.csv",
+        "id,amount\n" + "".join(f"{i},{(i * number) % 97 - 2}\n" for i in range(number * 100, number * 100 + 300)),
+    )
 
 
 def local_result(tmp_path: Path) -> dict[str, Any]:
@@ -242,7 +247,10 @@ def local_result(tmp_path: Path) -> dict[str, Any]:
 
 def stands(options: dict[str, str], gateway: Gateway, prefix: str) -> dict[str, Any]:
     options = {**options, "AWS_ENDPOINT_URL": gateway.uri()}
-    return {name: rows_of(DeltaTable(f"s3://lake/{prefix}/{name.replace('.', '/')}", storage_options=options)) for name in NAMES}
+    return {
+        name: rows_of(DeltaTable(f"s3://lake/{prefix}/{name.replace('.', '/')}", storage_options=options))
+        for name in NAMES
+    }
 
 
 @pytest.mark.slow
@@ -257,7 +265,9 @@ def test_a_lake_on_s3_is_as_a_local_one(lab: Lab, gateway: Gateway, tmp_path: Pa
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [{"fail": 12}, {"delay": 0.08}], ids=["503", "slow"])
-def test_s3_fails_now_and_then_or_is_slow(lab: Lab, gateway: Gateway, proxy: Callable[..., Any], tmp_path: Path, how: dict[str, Any]) -> None:
+def test_s3_fails_now_and_then_or_is_slow(
+    lab: Lab, gateway: Gateway, proxy: Callable[..., Any], tmp_path: Path, how: dict[str, Any]
+) -> None:
     made, port = proxy(**how)
     prefix = "-".join(how)
     options = on_s3(lab, port, prefix)

@@ -62,3 +62,11 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     made = Bench(tmp_path)
     yield made
     made.con.close()
+
+
+def pytest_collection_modifyitems(items):
+    """Each of these writes real tables, which takes longer than the fast gate may."""
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.slow)

@@ -49,7 +49,9 @@ def test_null_differs_from_a_value_and_equals_null(bench):
 
 
 def test_a_key_twice_is_named(bench):
-    with pytest.raises(DataError, match=r"2 keys \(k, j\) are there more than once: \(1, a\) 3 times; \(2, a\) 2 times"):
+    with pytest.raises(
+        DataError, match=r"2 keys \(k, j\) are there more than once: \(1, a\) 3 times; \(2, a\) 2 times"
+    ):
         bench.write("SELECT k, 'a' AS j FROM (VALUES (1), (1), (1), (2), (2), (3)) t(k)", mode="merge", key=("k", "j"))
     with pytest.raises(DataError, match="1 rows have no key"):
         bench.write("SELECT NULL::BIGINT AS k, 1 AS v", **M)
@@ -64,7 +66,9 @@ def test_latest_by(bench):
     latest = {**M, "latest_by": "ts"}
     bench.write("SELECT * FROM (VALUES (1, 'old', 1), (1, 'new', 3), (1, 'mid', 2), (2, 'x', 5)) t(k, v, ts)", **latest)
     assert bench.read(columns="k, v") == [("1", "new"), ("2", "x")]
-    result = bench.write("SELECT * FROM (VALUES (1, 'late', 2), (2, 'same time', 5), (3, 'n', NULL)) t(k, v, ts)", **latest)
+    result = bench.write(
+        "SELECT * FROM (VALUES (1, 'late', 2), (2, 'same time', 5), (3, 'n', NULL)) t(k, v, ts)", **latest
+    )
     assert figures(result) == (1, 1, 0, 1)
     assert bench.read(columns="k, v") == [("1", "new"), ("2", "same time"), ("3", "n")]
     bench.write("SELECT 3 AS k, 'dated' AS v, 1 AS ts", **latest)
@@ -81,7 +85,9 @@ def test_a_tie_in_the_batch_is_decided_the_same_way_each_time(bench):
 
 def test_delete_where(bench):
     bench.write("SELECT i AS k, 'I' AS op FROM range(4) t(i)", **M)
-    result = bench.write("SELECT * FROM (VALUES (1, 'D'), (2, 'U'), (9, 'D'), (3, NULL)) t(k, op)", delete_where="op = 'D' -- why", **M)
+    result = bench.write(
+        "SELECT * FROM (VALUES (1, 'D'), (2, 'U'), (9, 'D'), (3, NULL)) t(k, op)", delete_where="op = 'D' -- why", **M
+    )
     assert figures(result) == (0, 2, 1, 1)
     assert bench.read() == [("0", "I"), ("2", "U"), ("3", None)]
     bench.write("SELECT 5 AS k, 'D' AS op", "silver.u", delete_where="op = 'D'", **M)
@@ -146,7 +152,9 @@ def test_evolve(bench):
 
 def test_rows_move_between_partitions(bench):
     more = {**M, "partition_by": ("p",)}
-    bench.write("SELECT i AS k, CASE WHEN i > 0 THEN date '2024-01-01' + (i // 3)::INTEGER END AS p FROM range(9) t(i)", **more)
+    bench.write(
+        "SELECT i AS k, CASE WHEN i > 0 THEN date '2024-01-01' + (i // 3)::INTEGER END AS p FROM range(9) t(i)", **more
+    )
     result = bench.write("SELECT * FROM (VALUES (0, date '2024-01-02'), (3, NULL), (8, '2030-01-01')) t(k, p)", **more)
     assert figures(result) == (0, 3, 0, 0)
     assert [row for row in bench.read() if row[0] in "038"] == [("0", "2024-01-02"), ("3", None), ("8", "2030-01-01")]
@@ -181,7 +189,9 @@ def test_full_refresh(bench):
 # A model: the table is a dict, and each rule one line.
 
 KEYS = st.integers(0, 6)
-ROW = st.tuples(KEYS, st.sampled_from([None, "a", "b"]), st.integers(0, 4), st.sampled_from(["p", "q", None]), st.booleans())
+ROW = st.tuples(
+    KEYS, st.sampled_from([None, "a", "b"]), st.integers(0, 4), st.sampled_from(["p", "q", None]), st.booleans()
+)
 STEP = st.tuples(st.lists(ROW, max_size=8), st.sampled_from(["keep", "mark", "delete"]))
 
 
@@ -264,5 +274,12 @@ def test_a_condition_that_does_not_hold_water(bench):
 def test_nothing_stays_in_duckdb(bench):
     for more in (M, {"mode": "overwritePartitions", "partition_by": ("k",)}, {"mode": "append"}):
         for v in (1, 2):
-            bench.write(f"SELECT 1 AS k, {v} AS v", f"silver.{more['mode'].lower()}", rejected="SELECT '' _reason, '' _source, '' _row", **more)
-    assert bench.rows("SELECT table_name FROM duckdb_tables() UNION ALL SELECT view_name FROM duckdb_views() WHERE NOT internal") == [("given",), ("refused",)]
+            bench.write(
+                f"SELECT 1 AS k, {v} AS v",
+                f"silver.{more['mode'].lower()}",
+                rejected="SELECT '' _reason, '' _source, '' _row",
+                **more,
+            )
+    assert bench.rows(
+        "SELECT table_name FROM duckdb_tables() UNION ALL SELECT view_name FROM duckdb_views() WHERE NOT internal"
+    ) == [("given",), ("refused",)]

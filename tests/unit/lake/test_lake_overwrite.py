@@ -86,7 +86,9 @@ def test_columns_and_partitions_may_change(bench):
 
 def test_a_failed_overwrite_leaves_the_last_commit(bench):
     bench.write("SELECT 1 AS a")
-    bench.con.execute("CREATE TEMP VIEW broken AS SELECT CASE WHEN i < 500000 THEN i ELSE error('no') END AS a FROM range(600000) t(i)")
+    bench.con.execute(
+        "CREATE TEMP VIEW broken AS SELECT CASE WHEN i < 500000 THEN i ELSE error('no') END AS a FROM range(600000) t(i)"
+    )
     request = dataclasses.replace(bench.request("SELECT 1 AS a"), relation="broken")
     with pytest.raises((AdutoraError, Exception), match="no"):
         bench.lake.write(bench.con, request)

@@ -112,7 +112,9 @@ def test_rows_that_move_change_both_partitions(bench):
 
 def test_info_and_sample(bench):
     bench.write("SELECT i AS a, i % 2 AS p, now() AS t, NULL AS n FROM range(4) t(i)", partition_by=("p",))
-    bench.write("SELECT 1 AS a, 0 AS p, now() AS t, NULL AS n", run="r2", rejected="SELECT 'r' _reason, '' _source, '' _row")
+    bench.write(
+        "SELECT 1 AS a, 0 AS p, now() AS t, NULL AS n", run="r2", rejected="SELECT 'r' _reason, '' _source, '' _row"
+    )
     info = bench.lake.info("silver.t")
     assert (info.rows, info.files, info.version, info.partition_by) == (1, 1, 1, ())
     assert info.size > 0

@@ -41,7 +41,11 @@ from adutora.errors import DataError
         ("[1, NULL]", "array<integer>", "[1, NULL]"),
         ("[1, 2]::INTEGER[2]", "array<integer>", "[1, 2]"),
         ("[NULL]", "array<string>", "[NULL]"),
-        ("{'a': 1, 'b': {'c': uuid()::VARCHAR IS NULL}}", "struct<a: integer, b: struct<c: boolean>>", "{'a': 1, 'b': {'c': false}}"),
+        (
+            "{'a': 1, 'b': {'c': uuid()::VARCHAR IS NULL}}",
+            "struct<a: integer, b: struct<c: boolean>>",
+            "{'a': 1, 'b': {'c': false}}",
+        ),
         ("map{'k': 1::HUGEINT}", "map<string, decimal(38,0)>", "{k=1}"),
     ],
 )
@@ -75,7 +79,13 @@ def test_a_sum_that_outgrows_its_column(bench):
 
 @pytest.mark.parametrize(
     "value",
-    ["date 'infinity'", "timestamp '-infinity'", "date '10000-01-01'", "date '0044-03-15 (BC)'", "timestamptz 'infinity'"],
+    [
+        "date 'infinity'",
+        "timestamp '-infinity'",
+        "date '10000-01-01'",
+        "date '0044-03-15 (BC)'",
+        "timestamptz 'infinity'",
+    ],
 )
 def test_dates_that_no_reader_can_hold(bench, value):
     with pytest.raises(DataError, match=r"in column 'd' \(1\)"):

@@ -69,3 +69,14 @@ def test_it_stays_small(ledger, tmp_path):
 
     (folder,) = (tmp_path / "lake" / ".adutora" / "ledger" / "team.p").glob("land*/files")
     assert len(DeltaTable(str(folder)).file_uris()) < 10
+
+
+def test_a_batch_that_another_wrote_after_the_reading_is_a_conflict(tmp_path):
+    mine, other = Ledger(str(tmp_path), "p/s"), Ledger(str(tmp_path), "p/s")
+    mine.propose({"seen": ["a"]})
+    assert mine.last().number == 1
+    other.propose({"seen": ["b"]})
+    with pytest.raises(TemporaryError, match="another process"):
+        mine.propose({"seen": ["b"]})
+    assert mine.last().number == 2
+    assert mine.propose({"seen": ["c"]}).number == 3

@@ -227,6 +227,7 @@ def _paths(value: object, path: tuple[str | int, ...] = ()) -> Iterator[tuple[st
             yield from _paths(item, (*path, step))
 
 
+@pytest.mark.slow
 def test_anything_anywhere_is_told_and_nothing_breaks(write: Write) -> None:
     """Values in turn are replaced; JSON is YAML, so the file can be written as JSON."""
     path = write(EVERYTHING)

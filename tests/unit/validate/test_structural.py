@@ -124,6 +124,7 @@ def test_an_envelope_that_is_wrong(text: str) -> None:
     assert check_structure(document, pipeline.Pipeline).diagnostics
 
 
+@pytest.mark.slow
 def test_hostile_documents_end_soon() -> None:
     start = time.process_time()
     head = "apiVersion: adutora.dev/v1alpha1\nkind: Pipeline\nmetadata: {name: x}\nspec:\n"
