@@ -8,8 +8,8 @@ from typing import Any
 import duckdb
 
 from adutora.errors import ConfigError
-from adutora.io.duck import literal, quote
 from adutora.io.casts import Target, duck_type, select
+from adutora.io.duck import literal, quote
 
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,6})?)?")

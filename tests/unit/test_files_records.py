@@ -99,7 +99,7 @@ values = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0
 )
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(values, values, values), max_size=20), st.sampled_from(["\n", "\r\n"]))
 def test_what_python_writes_is_read_record_by_record(
     tmp_path: Path, rows: list[tuple[str, ...]], line_end: str
@@ -120,7 +120,7 @@ def test_what_python_writes_is_read_record_by_record(
         assert [tuple(row) for row in csv.reader(file)] == [tuple(row) for row in rows]
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.sampled_from([b'"', b",", b"\n", b"\r\n", b"\r", b"a", b"\xff", b" "]), max_size=40))
 def test_garbage_ends_and_every_byte_is_somewhere(tmp_path: Path, parts: list[bytes]) -> None:
     content = b"".join(parts)

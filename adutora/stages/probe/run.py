@@ -1,6 +1,7 @@
 """Run a `probe` stage: is a connection there, and does it take our credentials?"""
 
-import os
+import errno
+import tempfile
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
@@ -103,8 +104,16 @@ def _folder(connection: Connection) -> str:
         )
     if not path.is_dir():
         raise ConfigError(f"connection {connection.name}: {path} is no folder")
-    if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
-        raise ConfigError(f"connection {connection.name}: folder {path} cannot be read and written by this user")
+    try:
+        next(path.iterdir(), None)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise TemporaryError(f"connection {connection.name}: folder {path} is full") from error
+        raise ConfigError(
+            f"connection {connection.name}: folder {path} cannot be read and written: {error.strerror or error}"
+        ) from error
     return f"folder {path} is there"
 
 

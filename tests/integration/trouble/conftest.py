@@ -144,8 +144,11 @@ class Lab:
         return self.rows(f"{table}__rejected") if self.exists(f"{table}__rejected") else []
 
     def run_folder(self) -> Path:
-        """The folder of the latest run."""
-        return sorted((self.state / "runs").iterdir())[-1]
+        """The folder of the latest run. Raises FileNotFoundError before the first."""
+        found = sorted((self.state / "runs").iterdir())
+        if not found:
+            raise FileNotFoundError(self.state)
+        return found[-1]
 
     def log(self, stage: str) -> str:
         return (self.run_folder() / "stages" / stage / "log.txt").read_text()
