@@ -1,8 +1,6 @@
 """Files that are missing, broken or not what they were: a clear end, and tables at their last commit."""
 
-import sys
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -243,9 +241,7 @@ def test_an_evolving_table_takes_a_column_and_sets_aside_what_has_another_type(l
     lab.ok()
     lab.file("data/3.csv", "id\n4\n")
     lab.ok()
-    assert lab.rows("bronze.orders") == [(1, None, 10), (2, "x", 20), (4, None, None)] or sorted(
-        lab.rows("bronze.orders"), key=lambda row: row[0]
-    ) == [(1, None, 10), (2, "x", 20), (4, None, None)]
+    assert lab.rows("bronze.orders") == [(1, None, 10), (2, "x", 20), (4, None, None)]
     ((reason, row),) = lab.rejected("bronze.orders")
     assert "n" in reason
     assert "many" in row
@@ -260,8 +256,3 @@ def test_a_file_that_changes_while_it_is_read_is_not_half_loaded(lab: Lab) -> No
     lab.ok()
     lab.ok()
     assert lab.rows("bronze.orders") == [(1,), (1,), (2,)]
-
-
-def test_python_of_the_tests_is_the_product(lab: Lab) -> None:
-    assert Path(sys.executable).exists()
-    assert lab.call("--version").out.startswith("adutora ")
