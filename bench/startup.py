@@ -32,7 +32,7 @@ spec:
       sql: {query: "SELECT cidade, count(*) AS companies FROM bronze.companies GROUP BY cidade"}
       output: {table: gold.cities}
 """
-DAG = '''
+DAG = """
 import duckdb
 from airflow.sdk import dag, task
 
@@ -53,7 +53,7 @@ def two_steps():
     load() >> aggregate()
 
 two_steps()
-'''
+"""
 
 
 def airflow(python: Path, folder: Path) -> tuple[list[str], dict[str, str]]:

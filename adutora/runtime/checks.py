@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 import duckdb
 
 from adutora.errors import ConfigError, DataError
-from adutora.io.duck import literal, quote
 from adutora.io.casts import family, shown, strict
+from adutora.io.duck import literal, quote
 from adutora.spec.base import Check
 from adutora.spec.nearest import did_you_mean
 

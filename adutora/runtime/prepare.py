@@ -21,10 +21,10 @@ import duckdb
 
 from adutora.errors import AdutoraError, ConfigError, DataError
 from adutora.io import duck
+from adutora.io.casts import Target, select
 from adutora.io.duck import literal, quote, quote_table
 from adutora.runtime import rows
 from adutora.runtime.after import after_write
-from adutora.io.casts import Target, select
 from adutora.runtime.check_run import Finding, column_types, count, count_bad, register_references, run_checks
 from adutora.runtime.checks import (
     ROW_RULES,

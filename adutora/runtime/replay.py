@@ -25,13 +25,13 @@ import duckdb
 
 from adutora.errors import ConfigError, TemporaryError
 from adutora.io import duck
+from adutora.io.casts import Target
 from adutora.io.duck import literal, quote, quote_table
 from adutora.io.lake import Commit, Lake
 from adutora.io.lake.failures import Conflict
 from adutora.io.lake.lock import table_lock
 from adutora.io.lake.store import REJECTED_SUFFIX, Store
 from adutora.runtime import rejected_rows, rows
-from adutora.io.casts import Target
 from adutora.runtime.check_run import column_types, count
 from adutora.runtime.checks import TABLE_RULES
 from adutora.runtime.output import write_request

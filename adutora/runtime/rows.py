@@ -6,8 +6,8 @@ timestamps, binary and all else is text as DuckDB writes it and reads it back. A
 
 from collections.abc import Mapping
 
-from adutora.io.duck import literal, quote
 from adutora.io.casts import is_nested
+from adutora.io.duck import literal, quote
 
 _AS_IS = frozenset(
     {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "BOOLEAN", "VARCHAR"}

@@ -14,9 +14,9 @@ import duckdb
 
 from adutora.errors import ConfigError, DataError
 from adutora.io import duck
+from adutora.io.casts import family, shown
 from adutora.io.duck import literal, quote, quote_table
 from adutora.runtime import rows
-from adutora.io.casts import family, shown
 from adutora.runtime.check_run import column_types, count, one_row
 from adutora.runtime.checks import find
 from adutora.runtime.context import StageContext
