@@ -7,6 +7,7 @@ When its standard input closes, because the runner has gone, it ends every group
 """
 
 import contextlib
+import gc
 import json
 import os
 import select
@@ -56,6 +57,7 @@ def _preload() -> None:
     """Import what most stages need. None of these starts a thread when it is imported."""
     import ctypes  # noqa: F401
 
+    gc.disable()  # collections amid imports find nothing to free
     import deltalake  # noqa: F401
     import duckdb  # noqa: F401
     import pyarrow.dataset  # noqa: F401
@@ -64,6 +66,9 @@ def _preload() -> None:
     import adutora.runtime.inputs
     import adutora.runtime.output
     import adutora.stages.sql.run  # noqa: F401
+
+    gc.freeze()  # a collection in a child would write to every page that it shares with us
+    gc.enable()
 
 
 class Nursery:

@@ -1,6 +1,8 @@
 """What runs, what is skipped, and what a resumed run does again."""
 
 import json
+import os
+import signal
 import time
 from typing import Any
 
@@ -313,3 +315,40 @@ def test_json_is_all_there_is_on_standard_output(lab: Lab) -> None:
     found = json.loads(lab.ok().out)
     assert {"id", "status", "exit_code", "stages", "folder", "params", "run"} <= set(found)
     assert {"rows_in", "rows_out", "rows_rejected", "duration", "peak_memory", "tries"} <= set(found["stages"][0])
+
+
+def test_a_fan_out_that_was_interrupted_brings_rows_once(lab: Lab) -> None:
+    lab.file(
+        "own.py",
+        "import pathlib, time\n"
+        "def rows(inputs, item):\n"
+        "    pathlib.Path(f'up-{item}').touch()\n"
+        "    while item == 'd' and pathlib.Path('slow').exists(): time.sleep(0.05)\n"
+        "    return [{'item': item, 'n': n} for n in range(3)]\n",
+    )
+    lab.file("slow", "")
+    each = {"name": "each", "python": {"function": "own:rows", "args": {"item": "$(item)"}}}
+    table = {"output": {"table": "bronze.all", "mode": "append"}}
+    lab.pipeline({**each, **table, "forEach": {"values": list("abcdef"), "maxParallel": 2}})
+    process = lab.start("--output", "json", "--parallel", "2")
+    until(lambda: (lab.root / "up-f").exists() and len(lab.rows("bronze.all")) >= 9)
+    os.killpg(process.pid, signal.SIGINT)
+    result = lab.wait(process, 15)
+    assert (result.code, result.statuses()) == (130, {"each": "stopped"}), result.text
+    (lab.root / "slow").unlink()
+    lab.ok("--resume", "last")
+    assert lab.rows("bronze.all") == sorted((item, n) for item in "abcdef" for n in range(3))
+
+
+def test_a_resumed_run_writes_where_it_began(lab: Lab) -> None:
+    """It was begun with --lake, which the project's roots of layers do not hold for, and is resumed without."""
+    lab.file("own.py", CODE)
+    lab.project(lake={"root": "home", "layers": [{"name": "silver", "root": "other"}]})
+    lab.pipeline(own("bad", "fails"), sql("after", dependsOn=["bad"]))
+    assert lab.run().code == 65
+    lab.file("mended", "")
+    began, lab.lake = lab.lake, ""
+    lab.ok("--resume", "last")
+    lab.lake = began
+    assert lab.rows("silver.after") == [(1,)]
+    assert not (lab.root / "other").exists()

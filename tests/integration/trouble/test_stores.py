@@ -264,7 +264,7 @@ def test_a_lake_on_s3_is_as_a_local_one(lab: Lab, gateway: Gateway, tmp_path: Pa
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", [{"fail": 12}, {"delay": 0.08}], ids=["503", "slow"])
+@pytest.mark.parametrize("how", [{"fail": 8}, {"delay": 0.04}], ids=["503", "slow"])
 def test_s3_fails_now_and_then_or_is_slow(
     lab: Lab, gateway: Gateway, proxy: Callable[..., Any], tmp_path: Path, how: dict[str, Any]
 ) -> None:
