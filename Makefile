@@ -14,7 +14,7 @@ BENCHES := aggregate startup publish
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z%-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST) | sed 's/bench-%/bench-NAME/'
+	@awk -F ':.*## ' '/^[a-z%-]+:.*## / {sub("%", "NAME", $$1); printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "  NAME is one of: $(BENCHES)"
 
 .PHONY: setup
@@ -59,7 +59,7 @@ generate: $(READY) ## Write what is made from the spec: JSON Schemas, CRDs, refe
 
 .PHONY: bench-%
 bench-%: $(READY) ## Run a benchmark and its peer, and print how they compare
-	@test -f bench/$*.py || { echo "no benchmark '$*'; there are: $(BENCHES)" >&2; exit 2; }
+	@[[ ' $(BENCHES) ' == *' $* '* ]] || { echo "no benchmark '$*'; there are: $(BENCHES)" >&2; exit 2; }
 	@$(BIN)/python -m compileall -q adutora
 	@$(STEP) "bench $*" $(BIN)/python -m bench.$*
 

@@ -32,11 +32,14 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def connect(memory: int | None, threads: int | None, scratch: Path) -> duckdb.DuckDBPyConnection:
+def connect(
+    memory: int | None, threads: int | None, scratch: Path, most_scratch: int | None = None
+) -> duckdb.DuckDBPyConnection:
     """Open a private database.
 
-    `memory` is the limit in bytes for DuckDB's buffers, past which it spills into `scratch`; `threads` the
-    number of workers (default: all cores). No extension is ever loaded or fetched by itself.
+    `memory` is the limit in bytes for DuckDB's buffers, past which it spills into `scratch`; `threads` the number of
+    workers (default: all cores); `most_scratch` what it may spill, in bytes. No extension is ever loaded or fetched by
+    itself.
     """
     config: dict[str, str | bool | int | float | list[str]] = {
         "temp_directory": str(scratch / "duckdb"),
@@ -51,6 +54,8 @@ def connect(memory: int | None, threads: int | None, scratch: Path) -> duckdb.Du
         config["threads"] = str(max(1, threads))
     con = duckdb.connect(":memory:", config=config)
     con.execute("SET TimeZone = 'UTC'")
+    if most_scratch is not None:
+        con.execute(f"SET max_temp_directory_size = '{most_scratch}B'")
     return con
 
 

@@ -96,7 +96,7 @@ class StageContext:
         limit = int(memory * DUCKDB_SHARE) if memory else None
         cpu = self.config.resources.get("cpu")
         threads = self.task.threads or (max(1, round(cpu / 1000)) if cpu else None)
-        return duck.connect(limit, threads, self.scratch)
+        return duck.connect(limit, threads, self.scratch, self.config.resources.get("scratch"))
 
     @cached_property
     def lake(self) -> Lake:

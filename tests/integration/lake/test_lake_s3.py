@@ -13,8 +13,9 @@ import pytest
 
 from adutora.errors import ConfigError, TemporaryError
 from adutora.io import duck
+from adutora.io.duck import is_store_failure
 from adutora.io.lake import Commit, Lake, WriteRequest
-from adutora.io.lake.failures import is_store_failure, translate
+from adutora.io.lake.failures import translate
 from adutora.io.ledger import Ledger
 from adutora.spec.base import Missing
 

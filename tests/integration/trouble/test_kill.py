@@ -131,6 +131,8 @@ def ready(lab: Lab, tmp_path: Path, prepared: Callable[[str], tuple[Path, Any, A
     """Return a project of one's own before its second load."""
 
     def make(way: str) -> Lab:
+        for former in tmp_path.iterdir():
+            shutil.rmtree(former)
         shutil.copytree(prepared(way)[0], tmp_path, dirs_exist_ok=True)
         return lab
 
@@ -247,9 +249,13 @@ def test_runner_killed(ready: Ready, prepared: Callable[[str], Any], way: str, s
 )
 def test_stage_killed(ready: Ready, prepared: Callable[[str], Any], way: str, step: str) -> None:
     """The runner sees how its stage ended, says so, and tries again."""
-    lab = ready(way)
-    result = lab.wait(caught(lab, step, table_of(way), "stage"))
-    assert result.code == 0, result.text
+    for _ in range(5):
+        lab = ready(way)
+        result = lab.wait(caught(lab, step, table_of(way), "stage"))
+        assert result.code == 0, result.text
+        if result.stage("victim")["tries"] == 2 or step not in ("amid", "rejected"):
+            break
+        # These two steps are watched for, not held: on a busy machine the stage may end before the signal comes.
     assert result.stage("victim")["tries"] == 2
     assert "SIGKILL" in result.err
     assert stands(lab, way) == prepared(way)[2]

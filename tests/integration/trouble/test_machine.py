@@ -164,12 +164,9 @@ MERGE: list[dict[str, Any]] = [
 
 
 @pytest.fixture
-def clock() -> Callable[[int], dict[str, str]]:
+def clock(program: Callable[[str], str]) -> Callable[[int], dict[str, str]]:
     """Return what sets the clock of a command back by so many days, for Python and Rust alike."""
-    program = shutil.which("faketime")
-    if program is None:
-        pytest.skip("faketime is not installed (apt-get install faketime)")
-    command = [program, "-f", "+0d", "printenv", "LD_PRELOAD"]
+    command = [program("faketime"), "-f", "+0d", "printenv", "LD_PRELOAD"]
     library = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
     return lambda days: {"LD_PRELOAD": library, "FAKETIME": f"-{days}d", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
 
