@@ -32,19 +32,29 @@ def add_parser(subparsers: Any) -> None:
         "-p", "--param", metavar="NAME=VALUE", action="append", default=[], help="value of a parameter; repeatable"
     )
     parser.add_argument("--date", metavar="YYYY-MM-DD", help="the run's date (default: today in the pipeline's zone)")
-    parser.add_argument("--only", metavar="STAGE", action="append", default=[], help="run only this stage; repeatable")
-    parser.add_argument(
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--only", metavar="STAGE", action="append", default=[], help="run only this stage; repeatable")
+    which.add_argument(
         "--from", dest="start", metavar="STAGE", action="append", default=[], help="run this stage and what follows"
     )
     parser.add_argument("--resume", metavar="RUN", help="go on with a run: what failed and what follows; `last` works")
     parser.add_argument(
         "--full-refresh", action="store_true", help="read everything again and rebuild the tables from it"
     )
-    parser.add_argument("--parallel", metavar="N", type=int, help="most stages at once (default: the number of cores)")
+    parser.add_argument(
+        "--parallel", metavar="N", type=_count, help="most stages at once (default: the number of cores)"
+    )
     parser.add_argument("--with", dest="others", metavar="FILE", action="append", default=[], help="validate with FILE")
     parser.add_argument("--output", choices=("text", "json"), default="text", help="summary (default: text)")
     add_home_arguments(parser, project=False)
     parser.set_defaults(run=run)
+
+
+def _count(text: str) -> int:
+    number = int(text) if text.isdecimal() else 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 on")
+    return number
 
 
 def run(args: argparse.Namespace) -> int:

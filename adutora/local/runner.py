@@ -312,7 +312,7 @@ class Runner:
         try:
             outcome = Outcome.load(self.folder.stage_dir(one.stage.name, one.index) / OUTCOME)
         except (OSError, ValueError, TypeError):
-            outcome = Outcome(exit_code=ended.code or EXIT_SOFTWARE)
+            outcome = Outcome(exit_code=EXIT_SOFTWARE)
             name = signal.Signals(ended.signal).name if ended.signal else None
             outcome.error = f"its process was ended by {name}" if name else f"its process ended with code {ended.code}"
             outcome.reason = "Killed" if name else "NoOutcome"

@@ -282,7 +282,9 @@ class Output(Spec):
         None, description="With `merge`: of several rows of a key the greatest wins, and never an older one"
     )
     deleteWhere: Annotated[str, Field(max_length=4096)] | None = Field(
-        None, description="With `merge`: SQL condition on a new row that deletes its key"
+        None,
+        description="With `merge`: SQL condition on a new row that deletes its key; nothing of the key is kept, so an "
+        "older row that comes in a later run brings it back",
     )
     missing: Missing | None = Field(None, description="With `merge`: what becomes of rows that no longer come")
 

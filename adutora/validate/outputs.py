@@ -16,6 +16,18 @@ def check_outputs(scope: Scope) -> None:
             _writers(scope, path, stage.name, stage.output.table)
             _mode(scope, path, stage.output, tables.get(stage.output.table))
             reserved(scope, (*path, "table"), stage.output.table)
+    _prefixes(scope)
+
+
+def _prefixes(scope: Scope) -> None:
+    """Report two stages that publish under one prefix: each would delete the other's keys."""
+    first: dict[tuple[str, str], str] = {}
+    for index, stage in enumerate(scope.spec.stages):
+        if stage.publish:
+            other = first.setdefault((stage.publish.connection, stage.publish.prefix), stage.name)
+            if other != stage.name:
+                message = f"the prefix {stage.publish.prefix} is published by stage {other} as well"
+                scope.error((*STAGES, index, "publish", "prefix"), message, "choose another prefix, or publish once")
 
 
 def reserved(scope: Scope, path: Where, table: str) -> None:

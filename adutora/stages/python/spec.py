@@ -14,5 +14,8 @@ class Python(Spec):
     function: Annotated[
         str,
         Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_]*$", min_length=3, max_length=255),
-    ] = Field(description="`module:function`; it is called with the inputs and with `args` as keywords")
+    ] = Field(
+        description="`module:function`, called as `function(inputs, **args)`: `inputs` maps names of inputs to Arrow "
+        "tables, and is empty where there are none"
+    )
     args: dict[Identifier, SubJson] | None = Field(None, max_length=100, description="Keyword arguments")
