@@ -63,7 +63,7 @@ CASES = {
     "fan-out of a number": (stages("{name: s, forEach: {values: 5}, probe: {connection: online}}"), ["must be a list, or"]),
     # outputs
     "two publishers": (stages(LAND, "{name: s, publish: {key: [a], prefix: x}, input: {table: bronze.a}}", "{name: t, publish: {key: [a], prefix: x}, input: {table: bronze.a}}"), ["spec.stages[2].publish.prefix: the prefix x is published by stage s as well (choose another prefix, or publish once)"]),
-    "two prefixes": (stages(LAND, "{name: s, publish: {key: [a], prefix: x}, input: {table: bronze.a}}", "{name: t, publish: {key: [a], prefix: y}, input: {table: bronze.a}}"), []),
+    "two prefixes": (stages(LAND, "{name: s, publish: {key: [a], prefix: x}, input: {table: bronze.a}}", "{name: t, publish: {key: [a], prefix: z}, input: {table: bronze.a}}"), []),
     "two writers": (stages("{name: s, " + SQL + "}", "{name: t, " + SQL + "}"), ["spec.stages[1].output.table: silver.x is written by stage `s` of default.x"]),
     "merge without key": (table("description: x", "merge"), ["merge needs a `key` of silver.a (write under `tables`: {name: silver.a, key: [order_id]})"]),
     "merge with key": (table("key: [a]", "merge"), []),
