@@ -9,7 +9,7 @@ from typing import Any
 
 import duckdb
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from adutora.errors import AdutoraError, ConfigError, DataError
@@ -358,6 +358,9 @@ def test_what_python_writes_comes_back(
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.sampled_from(['"', ",", "\n", "\r\n", "\r", "a", "1", " ", "é"]), min_size=1, max_size=40))
+@example([",", " ", " ", '"', "\r", '"'])
+@example([",", " ", " ", '"', '"', "\r", '"'])
+@example([",", " ", '"', "\r", '"'])
 @pytest.mark.slow
 def test_every_record_of_garbage_is_a_row_or_set_aside(files: Files, parts: list[str]) -> None:
     try:

@@ -99,7 +99,7 @@ class Shape:
     def text(self, value: bytes) -> str:
         """Return what a written value means."""
         text, q = value.decode("utf-8"), self.quote
-        if not q or not text.lstrip(" ").startswith(q):
+        if not q or not text.removeprefix(" ").startswith(q):
             return text
         text = text.strip(" ")
         if self.escape == q:
@@ -349,7 +349,8 @@ class Scanner:
         quote = shape.quote.encode()
         values = []
         for value in shape.split(body):
-            if b"\r" in value and not value.lstrip(b" ").startswith(quote):
+            # After two spaces and more a quote is a character like any other.
+            if b"\r" in value and not shape.quoted.fullmatch(value):
                 escaped = value.replace(quote, shape.escape.encode() + quote)
                 values.append(quote + escaped + quote)
             else:
