@@ -2,9 +2,7 @@
 
 import argparse
 import datetime as dt
-import importlib
 import sys
-import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,8 +71,9 @@ def run(args: argparse.Namespace) -> int:
 
 def _run(args: argparse.Namespace, processes: "Processes") -> int:
     from adutora.compile import compile_pipeline
+    from adutora.local.sample import samples
     from adutora.local.state import find_run, locked, open_state_dir, writable
-    from adutora.local.summary import json_summary, text_summary
+    from adutora.local.summary import json_summary, results, text_summary
     from adutora.validate import load_pipeline
 
     loaded = load_pipeline(args.file, others=args.others, name=args.pipeline)
@@ -94,7 +93,9 @@ def _run(args: argparse.Namespace, processes: "Processes") -> int:
     if args.output == "json":
         sys.stdout.write(json_summary(state, folder))
     else:
-        sys.stdout.write(text_summary(state, config, folder, home.lake(), color=sys.stdout.isatty()))
+        tables = results(state, config)
+        shown = samples(processes, folder, tables, home.lake_root, home.lake_layers, home.root)
+        sys.stdout.write(text_summary(state, folder, shown))
     return code
 
 
@@ -125,9 +126,6 @@ def _execute(
     with slot(home.state_dir, config.dag_id, config.concurrency, progress.note):
         folder.save_config(config)
         progress.begin(config)
-        if args.output == "text":
-            # While the stages work, what the summary needs is imported. No daemon: ending amid an import can crash.
-            threading.Thread(target=importlib.import_module, args=("adutora.io.lake",)).start()
         code = Runner(config, state, folder, places, processes, progress, args.parallel).run()
     progress.end()
     return code

@@ -42,9 +42,11 @@ class Processes:
         """Descriptor to wait on."""
         return self._answers.fileno()
 
-    def start(self, identity: str, task_dir: Path, config: Path, log: Path) -> None:
-        """Start a try whose task stands in `task_dir`."""
-        self._order({"start": identity, "task": str(task_dir), "config": str(config), "log": str(log)})
+    def start(
+        self, identity: str, task: Path, config: Path, log: Path, call: str = "adutora.runtime.entry:main"
+    ) -> None:
+        """Start a process that calls `module:function` with `task` and `config`: by default a try of a stage."""
+        self._order({"start": identity, "task": str(task), "config": str(config), "log": str(log), "call": call})
 
     def signal(self, identity: str, number: int) -> None:
         """Signal the whole group of a try."""

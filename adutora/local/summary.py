@@ -2,19 +2,11 @@
 
 import datetime as dt
 import json
-import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 from adutora.dagconfig import DagConfig
-from adutora.errors import AdutoraError
 from adutora.local.state import RunFolder, RunState, StageState
-
-if TYPE_CHECKING:
-    from adutora.io.lake import Lake
-
-SAMPLE_ROWS = 10
 
 
 def json_summary(state: RunState, folder: RunFolder) -> str:
@@ -24,9 +16,9 @@ def json_summary(state: RunState, folder: RunFolder) -> str:
     return json.dumps(data, indent=2, default=str) + "\n"
 
 
-def text_summary(state: RunState, config: DagConfig, folder: RunFolder, lake: "Lake", *, color: bool) -> str:
-    """Return a table of stages, the results, and where to look further."""
-    parts = [_stages(state), *_troubles(state, folder), *_results(state, config, lake)]
+def text_summary(state: RunState, folder: RunFolder, samples: Sequence[str]) -> str:
+    """Return a table of stages, the samples of its results, and where to look further."""
+    parts = [_stages(state), *_troubles(state, folder), *samples]
     seconds = _seconds(state)
     parts.append(f"{state.status} in {seconds:.1f} s · run {state.id} · {folder.path}")
     return "\n".join(part.rstrip("\n") + "\n" for part in parts)
@@ -70,38 +62,13 @@ def _troubles(state: RunState, folder: RunFolder) -> list[str]:
     return out
 
 
-def _results(state: RunState, config: DagConfig, lake: "Lake") -> list[str]:
-    """Show the tables of this run that no other stage of it made a table from."""
+def results(state: RunState, config: DagConfig) -> list[str]:
+    """Return the tables of this run that no other stage of it made a table from."""
     done = {stage.name for stage in state.stages if stage.status == "succeeded"}
     ran = [stage for stage in config.stages if stage.name in done and stage.output]
     consumed = {item.get("table") for stage in ran for item in stage.inputs}
     names = [str(stage.output["table"]) for stage in ran if stage.output and stage.output["table"] not in consumed]
-    out = []
-    for name in dict.fromkeys(names):
-        try:
-            out.append(sample(lake, name))
-        except AdutoraError as error:
-            out.append(f"{name}: {error}")
-    return out
-
-
-def sample(lake: "Lake", table: str, rows: int = SAMPLE_ROWS) -> str:
-    """Return the first rows of a table as text."""
-    from adutora.io import duck
-
-    with tempfile.TemporaryDirectory() as scratch:
-        con = duck.connect(None, None, Path(scratch))
-        try:
-            if not lake.exists(table):
-                return f"{table}: not written"
-            names, values = lake.sample(con, table, rows)
-            total = lake.info(table, versions=1).rows
-        finally:
-            con.close()
-    shown = [["" if value is None else _short(value) for value in row] for row in values]
-    names, shown = fitting(names, shown)
-    more = f"  … {total - len(values):,} more\n" if total is not None and total > len(values) else ""
-    return f"{table}, {total:,} rows\n{aligned([names, *shown])}{more}"
+    return list(dict.fromkeys(names))
 
 
 def fitting(names: list[str], rows: list[list[str]], width: int = 150) -> tuple[list[str], list[list[str]]]:
@@ -117,7 +84,7 @@ def fitting(names: list[str], rows: list[list[str]], width: int = 150) -> tuple[
     return [*names[:kept], f"… {len(names) - kept} more"], [[*row[:kept], ""] for row in rows]
 
 
-def _short(text: str, most: int = 40) -> str:
+def short(text: str, most: int = 40) -> str:
     flat = " ".join(text.split("\n"))
     return flat if len(flat) <= most else flat[: most - 1] + "…"
 

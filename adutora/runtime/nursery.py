@@ -1,13 +1,14 @@
 """A warm process that forks one process for each try of a stage, so that the imports are paid for once.
 
-It speaks JSON lines: on standard input `{"start": id, "task": dir, "config": file, "log": file}` and
-`{"signal": id, "number": n}`; on standard output `{"started": id, "pid": n}` and `{"ended": id, "code": n,
-"signal": n, "peak": bytes}`. It starts no thread, so that forking is safe. Each try leads a process group of its own.
-When its standard input closes, because the runner has gone, it ends every group that is left.
+It speaks JSON lines: on standard input `{"start": id, "task": path, "config": file, "log": file, "call":
+"module:function"}` and `{"signal": id, "number": n}`; on standard output `{"started": id, "pid": n}` and `{"ended": id,
+"code": n, "signal": n, "peak": bytes}`. It starts no thread, so that forking is safe. Each try leads a process group of
+its own. When its standard input closes, because the runner has gone, it ends every group that is left.
 """
 
 import contextlib
 import gc
+import importlib
 import json
 import os
 import select
@@ -60,7 +61,6 @@ def _preload() -> None:
     gc.disable()  # collections amid imports find nothing to free
     import deltalake  # noqa: F401
     import duckdb  # noqa: F401
-    import pyarrow.dataset  # noqa: F401
 
     import adutora.runtime.entry
     import adutora.runtime.inputs
@@ -166,9 +166,9 @@ class Nursery:
         os.dup2(log, 2)
         os.close(null)
         os.close(log)
-        from adutora.runtime.entry import main as run
-
-        return run(Path(order["task"]), Path(order["config"]))
+        module, _, function = str(order["call"]).partition(":")
+        call = getattr(importlib.import_module(module), function)
+        return int(call(Path(order["task"]), Path(order["config"])))
 
 
 def _end_with_parent(parent: int) -> None:
