@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return int(args.run(args))
     except AdutoraError as error:
-        _print_error(error)
+        print_error(error)
         return error.exit_code
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
@@ -64,7 +64,8 @@ def _parser(wanted: str | None) -> argparse.ArgumentParser:
     return parser
 
 
-def _print_error(error: AdutoraError) -> None:
+def print_error(error: AdutoraError) -> None:
+    """Tell of an error on standard error: what is wrong, and what would be right."""
     from adutora.validate import ValidationFailed
 
     if isinstance(error, ValidationFailed):

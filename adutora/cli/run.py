@@ -7,14 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from adutora.cli.common import Home, add_home_arguments, home_of
+from adutora.cli.common import add_home_arguments
 from adutora.errors import ConfigError
 
 if TYPE_CHECKING:
+    from adutora.cli.plan import Plan
     from adutora.dagconfig import DagConfig
     from adutora.local.processes import Processes
     from adutora.local.state import RunFolder, RunState
-    from adutora.validate import LoadedPipeline
 
 
 def add_parser(subparsers: Any) -> None:
@@ -70,60 +70,54 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace, processes: "Processes") -> int:
-    from adutora.compile import compile_pipeline
+    from adutora.cli.plan import planned
     from adutora.local.sample import samples
     from adutora.local.state import find_run, locked, open_state_dir, writable
     from adutora.local.summary import json_summary, results, text_summary
-    from adutora.validate import load_pipeline
 
-    loaded = load_pipeline(args.file, others=args.others, name=args.pipeline)
-    config = compile_pipeline(loaded.pipeline, loaded.project)
-    home = home_of(loaded, args)
-    open_state_dir(home.state_dir)
-    with writable(home.state_dir):
+    plan = planned(args)
+    if isinstance(plan, int):
+        return plan
+    open_state_dir(plan.state_dir)
+    with writable(plan.state_dir):
         if args.resume is not None:
-            folder, state = find_run(home.state_dir, args.resume), None
+            folder, state = find_run(plan.state_dir, args.resume), None
         else:
-            folder, state = _new(args, config, home)
+            folder, state = _new(args, plan)
         with locked(folder.path / "lock", f"run {folder.path.name}"):
             if state is None:  # nobody else works on it now, so what it says stands
-                home, state = _resumed(args, config, home, folder)
-            _refuse_unrunnable(config, state.selected)
-            code = _execute(args, loaded, config, home, folder, state, processes)
+                plan, state = _resumed(args, plan, folder)
+            _refuse_unrunnable(plan.config, state.selected)
+            code = _execute(args, plan, folder, state, processes)
     if args.output == "json":
         sys.stdout.write(json_summary(state, folder))
     else:
-        tables = results(state, config)
-        shown = samples(processes, folder, tables, home.lake_root, home.lake_layers, home.root)
+        tables = results(state, plan.config)
+        shown = samples(processes, folder, tables, plan.lake_root, plan.lake_layers, plan.root)
         sys.stdout.write(text_summary(state, folder, shown))
     return code
 
 
 def _execute(
-    args: argparse.Namespace,
-    loaded: "LoadedPipeline",
-    config: "DagConfig",
-    home: Home,
-    folder: "RunFolder",
-    state: "RunState",
-    processes: "Processes",
+    args: argparse.Namespace, plan: "Plan", folder: "RunFolder", state: "RunState", processes: "Processes"
 ) -> int:
     from adutora.local.progress import LineProgress
     from adutora.local.runner import Places, Runner
     from adutora.local.state import slot
 
+    config = plan.config
     progress = LineProgress(sys.stderr, config, state)
-    for warning in loaded.warnings:
-        progress.note(str(warning))
+    for warning in plan.warnings:
+        progress.note(warning)
     places = Places(
-        files_root=loaded.path.resolve().parent,
-        project_root=home.root,
-        state_dir=home.state_dir,
+        files_root=plan.files_root,
+        project_root=plan.root,
+        state_dir=plan.state_dir,
         cwd=Path.cwd(),
-        lake_root=home.lake_root,
-        lake_layers=home.lake_layers,
+        lake_root=plan.lake_root,
+        lake_layers=plan.lake_layers,
     )
-    with slot(home.state_dir, config.dag_id, config.concurrency, progress.note):
+    with slot(plan.state_dir, config.dag_id, config.concurrency, progress.note):
         folder.save_config(config)
         progress.begin(config)
         code = Runner(config, state, folder, places, processes, progress, args.parallel).run()
@@ -143,16 +137,15 @@ def _refuse_unrunnable(config: "DagConfig", selected: list[str]) -> None:
         raise ConfigError(f"this version cannot run {', '.join(bad)}", hint="run the others with --only or --from")
 
 
-def _new(args: argparse.Namespace, config: "DagConfig", home: Home) -> "tuple[RunFolder, RunState]":
+def _new(args: argparse.Namespace, plan: "Plan") -> "tuple[RunFolder, RunState]":
     from adutora.local import graph
-    from adutora.local.params import parse_params
     from adutora.local.schedule import run_info
     from adutora.local.state import RunFolder, RunState, StageState, new_run_id, runs_dir
 
     now = dt.datetime.now(dt.UTC)
-    params, given = parse_params(config.params, args.param)
+    config = plan.config
     identity = new_run_id(now)
-    folder = RunFolder(runs_dir(home.state_dir) / identity)
+    folder = RunFolder(runs_dir(plan.state_dir) / identity)
     state = RunState(
         id=identity,
         pipeline=config.dag_id,
@@ -160,10 +153,10 @@ def _new(args: argparse.Namespace, config: "DagConfig", home: Home) -> "tuple[Ru
         hash=config.hash,
         status="running",
         run=run_info(config, identity, now, args.date),
-        params=params,
-        given_params=given,
-        lake=home.lake_root,
-        lake_layers=home.lake_layers,
+        params=plan.params,
+        given_params=plan.given,
+        lake=plan.lake_root,
+        lake_layers=plan.lake_layers,
         stages=[StageState(stage.name, stage.type) for stage in config.stages],
         selected=graph.select(config, args.only, args.start),
         full_refresh=args.full_refresh,
@@ -171,15 +164,15 @@ def _new(args: argparse.Namespace, config: "DagConfig", home: Home) -> "tuple[Ru
     return folder, state
 
 
-def _resumed(args: argparse.Namespace, config: "DagConfig", home: Home, folder: "RunFolder") -> "tuple[Home, RunState]":
+def _resumed(args: argparse.Namespace, plan: "Plan", folder: "RunFolder") -> "tuple[Plan, RunState]":
     from adutora.local import graph
     from adutora.local.params import check_params
     from adutora.local.state import StageState
 
-    state = folder.load()
+    config, state = plan.config, folder.load()
     if state.pipeline != config.dag_id:
         raise ConfigError(f"run {state.id} is one of {state.pipeline}, not of {config.dag_id}")
-    if args.lake and home.lake_root != state.lake:
+    if args.lake and plan.lake_root != state.lake:
         raise ConfigError(f"run {state.id} writes to {state.lake}", hint="leave --lake out")
     check_params(config.params, state.params)
     old = {stage.name: stage for stage in state.stages}
@@ -191,4 +184,4 @@ def _resumed(args: argparse.Namespace, config: "DagConfig", home: Home, folder: 
         for stage in config.stages
     ]
     state.status, state.hash, state.exit_code, state.ended_at = "running", config.hash, None, None
-    return replace(home, lake_root=state.lake, lake_layers=state.lake_layers), state
+    return replace(plan, lake_root=state.lake, lake_layers=state.lake_layers), state

@@ -8,8 +8,6 @@ from typing import Any
 from adutora.dagconfig import Json
 from adutora.errors import ConfigError
 from adutora.spec.nearest import did_you_mean
-from adutora.spec.pipeline import Param
-from adutora.validate.params import value_error
 
 _TRUE, _FALSE = frozenset({"true", "1", "yes", "on"}), frozenset({"false", "0", "no", "off"})
 
@@ -54,6 +52,9 @@ def _value(param: Json, text: str | None) -> Any:
         if "default" not in param:
             raise ValueError(f"needs a value; give it with -p {param['name']}=…")
         return param["default"]
+    from adutora.spec.pipeline import Param
+    from adutora.validate.params import value_error
+
     declared = Param.model_validate(param)
     value = _READ[declared.type](text)
     misfit = value_error(declared, value)

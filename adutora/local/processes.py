@@ -25,7 +25,7 @@ class Processes:
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "adutora.runtime.nursery"],
+            [sys.executable, "-P", "-m", "adutora.runtime.nursery"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             bufsize=0,

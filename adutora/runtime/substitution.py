@@ -3,15 +3,16 @@
 import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from adutora.errors import ConfigError, DataError
 from adutora.runtime.task import Task
-from adutora.spec.base import Spec
-from adutora.spec.scalars import Bound, Template
 from adutora.spec.template import Ref, parse, parse_when
 
-S = TypeVar("S", bound=Spec)
+if TYPE_CHECKING:
+    from adutora.spec.base import Spec
+
+S = TypeVar("S", bound="Spec")
 MAX_TEXT = 1_000_000
 
 
@@ -105,6 +106,8 @@ def expand_json(value: Any, scope: Scope) -> Any:
 
 def substitute(spec: S, scope: Scope) -> S:
     """Return a copy of a model with every marked field substituted; SQL stays, for it is bound later."""
+    from adutora.spec.scalars import Bound, Template
+
     update: dict[str, Any] = {}
     for name, info in type(spec).model_fields.items():
         value = getattr(spec, name)
@@ -139,6 +142,8 @@ def _expanded(value: Any, scope: Scope, *, text_only: bool) -> Any:
 
 
 def _nested(value: Any, scope: Scope) -> Any:
+    from adutora.spec.base import Spec
+
     if isinstance(value, Spec):
         return substitute(value, scope)
     if isinstance(value, list):
