@@ -52,9 +52,10 @@ def compile_pipeline(pipeline: Pipeline, project: Project, origins: Origins | No
         notify=tuple(notify.canonical() for notify in [*project.spec.notify, *spec.notify]),
         tables={table.name: table.canonical() for table in spec.tables},
         lake=_lake(project),
+        files_root=project.spec.filesRoot,
         connections=_connections(pipeline, project),
         profiles=_profiles(pipeline, project, layers),
-        stages=tuple(_stage(stages[name], edges[name], layers, origins) for name in ordered),
+        stages=tuple(_stage(stages[name], edges[name], layers, origins, project) for name in ordered),
     )
 
 
@@ -147,7 +148,11 @@ def _resources(stage: Stage, layers: list[tuple[str, Defaults | None]], note: Ca
 
 
 def _stage(
-    stage: Stage, edges: Mapping[str, str], layers: list[tuple[str, Defaults | None]], origins: Origins
+    stage: Stage,
+    edges: Mapping[str, str],
+    layers: list[tuple[str, Defaults | None]],
+    origins: Origins,
+    project: Project,
 ) -> StageConfig:
     def note(path: str, origin: str) -> None:
         origins.note(f"stages.{stage.name}.{path}", origin)
@@ -175,6 +180,7 @@ def _stage(
         for_each=stage.forEach.canonical() if stage.forEach else None,
         inputs=tuple(sorted((item.canonical() for item in stage.all_inputs), key=canonical_json)),
         output=stage.output.canonical() if stage.output else None,
+        connections=_stage_connections(stage, project),
     )
 
 
@@ -185,6 +191,16 @@ def _lake(project: Project) -> Json:
         "connection": lake.connection,
         "layers": {layer.name: layer.root for layer in lake.layers},
     }
+
+
+def _stage_connections(stage: Stage, project: Project) -> tuple[str, ...]:
+    """Return the connections that a stage uses: those that it names, the online store, and the lake's."""
+    used = set(_named_connections(stage.canonical()))
+    if stage.publish:
+        used.add(stage.publish.connection)
+    if project.spec.lake.connection:
+        used.add(project.spec.lake.connection)
+    return tuple(sorted(used))
 
 
 def _connections(pipeline: Pipeline, project: Project) -> dict[str, Json]:

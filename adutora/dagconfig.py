@@ -46,6 +46,7 @@ class StageConfig:
     for_each: Json | None = None
     inputs: tuple[Json, ...] = ()
     output: Json | None = None
+    connections: tuple[str, ...] = ()  # whose secrets a pod of this stage mounts, and no others
 
     def to_json(self) -> Json:
         """Return the JSON form."""
@@ -66,6 +67,7 @@ class StageConfig:
             "forEach": self.for_each,
             "inputs": list(self.inputs),
             "output": self.output,
+            "connections": list(self.connections),
         }
 
     @classmethod
@@ -88,6 +90,7 @@ class StageConfig:
             for_each=data["forEach"],
             inputs=tuple(data["inputs"]),
             output=data["output"],
+            connections=tuple(data["connections"]),
         )
 
 
@@ -112,6 +115,7 @@ class DagConfig:
     tables: Mapping[str, Json] = field(default_factory=dict)
     connections: Mapping[str, Json] = field(default_factory=dict)
     profiles: Mapping[str, Json] = field(default_factory=dict)
+    files_root: str | None = None  # base of relative paths on a cluster; None: the pipeline file's folder
 
     @property
     def dag_id(self) -> str:
@@ -151,6 +155,7 @@ class DagConfig:
             "params": list(self.params),
             "notify": list(self.notify),
             "lake": self.lake,
+            "filesRoot": self.files_root,
             "tables": dict(self.tables),
             "connections": dict(self.connections),
             "profiles": dict(self.profiles),
@@ -192,6 +197,7 @@ class DagConfig:
             tables=data["tables"],
             connections=data["connections"],
             profiles=data["profiles"],
+            files_root=data["filesRoot"],
         )
         if data.get("hash") != config.hash:
             raise ConfigError("DagConfig was changed after it was compiled: its hash does not fit")

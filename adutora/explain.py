@@ -117,6 +117,7 @@ class _Explainer:
                 yield f"{field}.{name}", value, source
         for name in ("root", "connection"):
             yield f"lake.{name}", body["lake"][name], self.project / "lake" / name
+        yield "filesRoot", body["filesRoot"], self.project / "filesRoot"
         roots = {layer.name: index for index, layer in enumerate(project.lake.layers)}
         for name, value in body["lake"]["layers"].items():
             yield f"lake.layers.{name}", value, self.project / "lake" / "layers" / roots[name] / "root"
@@ -139,6 +140,7 @@ class _Explainer:
             self.walk(f"{path}.inputs.{label}", item, written)
         self._empty(f"{path}.inputs", stage["inputs"])
         self._edges(path, stage, source)
+        self.add(f"{path}.connections", stage["connections"], "named by the stage, and the lake's own")
         for name in ("retries", "retryDelaySeconds", "timeoutSeconds", "profile"):
             self._layered(f"{path}.{name}", stage[name], (SECONDS.get(name, name),), source)
         for name, value in stage["resources"].items():
