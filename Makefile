@@ -6,7 +6,9 @@ MAKEFLAGS += --no-print-directory
 
 export ADUTORA_CACHE ?= $(HOME)/.cache/adutora
 BIN := .venv/bin
+PLATFORM := .venv-platform/bin
 READY := .venv/.ready
+READY_PLATFORM := .venv-platform/.ready
 STEP := tools/step
 EXAMPLE := examples/02-city-features
 CITY := cidade:São Paulo
@@ -25,20 +27,30 @@ $(READY): uv.lock pyproject.toml
 	@$(BIN)/python -m compileall -q adutora  # an editable install is left uncompiled
 	@touch $@
 
+# Airflow, kopf and the Kubernetes client have an environment of their own: the core is tested as users install it.
+$(READY_PLATFORM): uv.lock pyproject.toml
+	@UV_PROJECT_ENVIRONMENT=.venv-platform $(STEP) "set up .venv-platform from uv.lock" \
+	  tools/uv sync --frozen --quiet --compile-bytecode --extra airflow --extra operator
+	@touch $@
+
 .PHONY: demo
 demo: $(READY) ## Run the main example twice: print its table, then publish it to the online store
 	@tools/demo $(EXAMPLE) "$(CITY)"
 
 .PHONY: check
-check: $(READY) lint ## The fast gate: format, lint, types, import rules, unit tests
+check: $(READY) $(READY_PLATFORM) lint ## The fast gate: format, lint, types, import rules, unit tests
 	@$(STEP) "unit tests" $(BIN)/pytest -n auto -m "not slow" --durations=10 tests/unit
+	@$(STEP) "unit tests of operator, Airflow side and charts" \
+	  $(PLATFORM)/pytest -n auto -m "not slow" --durations=5 tests/operator tests/airflow tests/charts
 
 .PHONY: lint
-lint: $(READY) ## Format, lint, types and import rules, without tests
+lint: $(READY) $(READY_PLATFORM) ## Format, lint, types and import rules, without tests
 	@$(STEP) "ruff check" $(BIN)/ruff check --quiet .
 	@$(STEP) "ruff format" $(BIN)/ruff format --check --quiet .
 	@$(STEP) "mypy --strict" $(BIN)/mypy --strict
-	@$(STEP) "import rules" $(BIN)/lint-imports --no-logo
+	@MYPYPATH=operators:dags $(STEP) "mypy --strict, operator and Airflow side" \
+	  $(PLATFORM)/mypy --strict -p adutora_operator -p adutora_airflow
+	@PYTHONPATH=operators:dags $(STEP) "import rules" $(BIN)/lint-imports --no-logo
 
 .PHONY: servers
 servers: ## Install what the integration tests start: redis-server, versitygw
@@ -65,6 +77,6 @@ bench-%: $(READY) ## Run a benchmark and its peer, and print how they compare
 
 .PHONY: clean
 clean: ## Remove .venv, caches of tools and what examples wrote; the shared cache stays
-	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
+	@rm -rf .venv .venv-platform .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
 	@rm -rf examples/*/.adutora examples/*/lake examples/*/online.db*
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

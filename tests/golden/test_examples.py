@@ -3,20 +3,17 @@
 `ADUTORA_UPDATE_GOLDEN=1 pytest tests/golden` writes them anew; look at the difference before you commit it.
 """
 
-import csv
 import json
 import os
 import shutil
 import subprocess
 import sys
-from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
-import duckdb
 import pytest
-from deltalake import DeltaTable
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+from tests.golden_tables import EXAMPLES, assert_golden, rows_of, same, write_golden
+
 NAMES = sorted(path.parent.name for path in EXAMPLES.glob("*/pipeline.yaml"))
 UPDATE = os.environ.get("ADUTORA_UPDATE_GOLDEN") == "1"
 ENV = {**os.environ, "ADUTORA_SECRET_SHOP_API_USER": "demo", "ADUTORA_SECRET_SHOP_API_PASSWORD": "demo"}
@@ -36,55 +33,12 @@ def copied(name: str, tmp_path: Path) -> Path:
     return Path(shutil.copytree(EXAMPLES / name, tmp_path / name, ignore=ignore))
 
 
-def rows_of(table: Path) -> list[list[str]]:
-    """Head and sorted rows of a Delta table as text, without columns that differ from run to run."""
-    con = duckdb.connect()
-    con.register("t", DeltaTable(str(table)).to_pyarrow_dataset())
-    names = [
-        name for name in con.sql("FROM t LIMIT 0").columns if name not in ("_run_id", "_loaded_at", "_rejected_at")
-    ]
-    texts = ", ".join(f'CAST("{name}" AS VARCHAR)' for name in names)
-    rows = con.sql(f"SELECT {texts} FROM t").fetchall()
-    return [names, *sorted(["" if value is None else value for value in row] for row in rows)]
-
-
 def tables_of(lake: Path) -> dict[str, list[list[str]]]:
     return {
         f"{log.parent.parent.name}.{log.parent.name}": rows_of(log.parent)
         for log in sorted(lake.glob("*/*/_delta_log"))
         if not log.parent.parent.name.startswith(".")
     }
-
-
-def same(left: str, right: str) -> bool:
-    """Numbers may differ in the last digits of a double."""
-    if left == right:
-        return True
-    try:
-        a, b = Decimal(left), Decimal(right)
-    except InvalidOperation:
-        return False
-    return abs(a - b) <= Decimal("1e-9") * max(abs(a), abs(b))
-
-
-def assert_golden(name: str, tables: dict[str, list[list[str]]]) -> None:
-    golden = EXAMPLES / name / "golden"
-    if UPDATE:
-        golden.mkdir(exist_ok=True)
-        for old in golden.glob("*.csv"):
-            old.unlink()
-        for table, rows in tables.items():
-            with (golden / f"{table}.csv").open("w", newline="") as file:
-                csv.writer(file, lineterminator="\n").writerows(rows)
-        return
-    assert sorted(tables) == sorted(path.stem for path in golden.glob("*.csv"))
-    for table, rows in tables.items():
-        with (golden / f"{table}.csv").open(newline="") as file:
-            expected = list(csv.reader(file))
-        assert len(rows) == len(expected), table
-        for got, wanted in zip(rows, expected, strict=True):
-            assert len(got) == len(wanted), table
-            assert all(same(a, b) for a, b in zip(got, wanted, strict=True)), (table, got, wanted)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -104,6 +58,8 @@ def test_runs_to_its_golden_tables(name: str, tmp_path: Path, request: pytest.Fi
     folder = copied(name, tmp_path)
     adutora("run", folder / "pipeline.yaml")
     first = tables_of(folder / "lake")
+    if UPDATE:
+        write_golden(name, first)
     assert_golden(name, first)
     # The same input again changes nothing.
     summary = json.loads(adutora("run", folder / "pipeline.yaml", "--output", "json"))
