@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from adutora.cli.common import add_file_arguments, add_output_argument
 from adutora.errors import EXIT_DATA, EXIT_OK
 
 
@@ -13,15 +14,14 @@ def add_parser(subparsers: Any) -> None:
     """Add the command to the parser."""
     parser: argparse.ArgumentParser = subparsers.add_parser(
         "test",
-        help="test the SQL of stages with rows of your own",
-        description="Run stages of type sql and clean on given rows, and compare what they write with expected rows. "
-        "Tests stand in <pipeline>.tests.yaml or tests.yaml beside the pipeline. Exit code 65 if one fails.",
+        help="test stages with rows of your own",
+        description="Run stages of type sql, clean and python on given rows, and compare what they write with "
+        "expected rows. Tests stand in <pipeline>.tests.yaml or tests.yaml beside the pipeline. Exit code 65 if one "
+        "fails.",
     )
-    parser.add_argument("file", metavar="FILE", help="the pipeline file")
+    add_file_arguments(parser)
     parser.add_argument("--tests", metavar="FILE", help="the tests (default: beside the pipeline)")
-    parser.add_argument("--pipeline", metavar="NAME", help="which pipeline, where the file has several")
-    parser.add_argument("--with", dest="others", metavar="FILE", action="append", default=[], help="validate with FILE")
-    parser.add_argument("--output", choices=("text", "json"), default="text", help="how to show it (default: text)")
+    add_output_argument(parser)
     parser.set_defaults(run=run)
 
 
@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
     path = Path(args.tests) if args.tests else tests_path(Path(args.file))
     results = []
     for case in load_cases(path, config):
-        result = run_case(case, config)
+        result = run_case(case, config, Path(args.file).parent)
         results.append(result)
         if args.output == "text":
             sys.stdout.write(result_text(result))

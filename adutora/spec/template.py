@@ -6,6 +6,7 @@ Whether a name exists is not asked here.
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -14,7 +15,11 @@ RUN_VALUES: Final = ("id", "date", "scheduledAt", "intervalStart", "intervalEnd"
 TRIGGER_VALUES: Final = ("type",)
 
 _OPEN = re.compile(r"\$\$\(|\$\(")
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
+_REF = re.compile(r"\$\(([A-Za-z0-9_][A-Za-z0-9_-]*(?:\.[A-Za-z0-9_][A-Za-z0-9_-]*)*)\)")
+_WORD = re.compile(r"[A-Za-z0-9_.-]*")
+_BRACKET = re.compile(r"[()\n]")
+# Longest part of a text in which the end of a `$(` is looked for, so that no text takes long.
+MAX_REF: Final = 1000
 _WHEN = re.compile(
     r"""\s*(?P<negate>!?)\s*(?P<ref>\$\([^()]*\))\s*(?:(?P<op>==|!=)\s*(?P<quote>['"])(?P<value>.*)(?P=quote)\s*)?""",
     re.DOTALL,
@@ -23,13 +28,17 @@ WHEN_FORMS: Final = "`$(x)`, `!$(x)`, `$(x) == 'y'` or `$(x) != 'y'`"
 
 
 class TemplateError(ValueError):
-    """A `$(…)` that cannot be read. `offset` counts characters from the text's start; `hint` is what is right."""
+    """A `$(…)` that cannot be read. `offset` counts characters from the text's start; `hint` is what is right.
 
-    def __init__(self, message: str, offset: int, hint: str | None = None) -> None:
+    `start` and `end` are the part of the text that is spoilt.
+    """
+
+    def __init__(self, message: str, offset: int, hint: str | None = None, start: int = 0, end: int = 0) -> None:
         super().__init__(message)
         self.message = message
         self.offset = offset
         self.hint = hint
+        self.start, self.end = start, end
 
 
 @dataclass(frozen=True)
@@ -67,10 +76,40 @@ class Template:
         return only if isinstance(only, Ref) else None
 
 
+@dataclass(frozen=True)
+class Scan:
+    """A text in parts, of which some cannot be read: `errors` stand in the place of references."""
+
+    parts: tuple[str | Ref | TemplateError, ...]
+
+    @property
+    def refs(self) -> tuple[Ref, ...]:
+        """The references that can be read, in order."""
+        return tuple(part for part in self.parts if isinstance(part, Ref))
+
+    @property
+    def errors(self) -> tuple[TemplateError, ...]:
+        """What cannot be read, in order."""
+        return tuple(part for part in self.parts if isinstance(part, TemplateError))
+
+
 def parse(text: str) -> Template:
     """Read a text. Raises TemplateError."""
     parts: list[str | Ref] = []
-    literal, position = "", 0
+    for part in _parts(text):
+        if isinstance(part, TemplateError):
+            raise part
+        parts.append(part)
+    return Template(tuple(parts))
+
+
+def scan(text: str) -> Scan:
+    """Read a text as far as it goes: one error hides no other."""
+    return Scan(tuple(_parts(text)))
+
+
+def _parts(text: str) -> Iterator[str | Ref | TemplateError]:
+    literal, position, empty = "", 0, True
     for match in _OPEN.finditer(text):
         if match.start() < position:
             continue
@@ -79,29 +118,44 @@ def parse(text: str) -> Template:
             literal += "$("
             position = match.end()
             continue
-        ref = _ref(text, match.start())
-        parts += [literal, ref] if literal else [ref]
-        literal, position = "", ref.end
+        if literal:
+            yield literal
+        part = _ref(text, match.start())
+        yield part
+        literal, position, empty = "", part.end, False
     literal += text[position:]
-    if literal or not parts:
-        parts.append(literal)
-    return Template(tuple(parts))
+    if literal or empty:
+        yield literal
 
 
-def _ref(text: str, start: int) -> Ref:
-    end = text.find(")", start)
-    inside = text[start + 2 : end if end >= 0 else len(text)]
+def _ref(text: str, start: int) -> Ref | TemplateError:
+    plain = _REF.match(text, start)
+    if plain is not None:
+        names = plain[1].split(".")
+        return Ref(names[0], tuple(names[1:]), start, plain.end())
+    end = _balanced(text, start + 2)
+    if end is None:
+        hint = "close it with `)`, or write $$( for a literal $("
+        return TemplateError("$( is not closed", start, hint, start, _WORD.match(text, start + 2).end())  # type: ignore[union-attr]
+    inside = text[start + 2 : end - 1]
     nested = inside.find("$(")
-    if nested >= 0 and (end >= 0 or "\n" not in inside[:nested]):
-        raise TemplateError("a $(…) inside another", start + 2 + nested, "name one value")
-    if end < 0:
-        raise TemplateError("$( is not closed", start, "close it with `)`, or write $$( for a literal $(")
-    names = inside.split(".")
-    if not all(_NAME.fullmatch(name) for name in names):
-        shown = inside if len(inside) <= 40 else inside[:37] + "…"
-        hint = "write for example $(params.name), without spaces or operators; $$( for a literal $("
-        raise TemplateError(f"$({shown}) names nothing", start, hint)
-    return Ref(names[0], tuple(names[1:]), start, end + 1)
+    if nested >= 0:
+        return TemplateError("a $(…) inside another", start + 2 + nested, "name one value", start, end)
+    shown = inside if len(inside) <= 40 else inside[:37] + "…"
+    hint = "write for example $(params.name), without spaces or operators; $$( for a literal $("
+    return TemplateError(f"$({shown}) names nothing", start, hint, start, end)
+
+
+def _balanced(text: str, start: int) -> int | None:
+    """Return the end of a bracket that is open at `start`, if it is closed in the same line."""
+    depth = 1
+    for match in _BRACKET.finditer(text, start, start + MAX_REF):
+        depth += {"(": 1, ")": -1}.get(match[0], 0)
+        if match[0] == "\n":
+            return None
+        if depth == 0:
+            return match.end()
+    return None
 
 
 def misfit(ref: Ref) -> tuple[str, str] | None:
@@ -141,4 +195,5 @@ def parse_when(text: str) -> When:
         raise TemplateError("is no condition: a quote inside the text", match.start("value"), f"write {WHEN_FORMS}")
     op: Literal["==", "!="] | None = "==" if match["op"] == "==" else "!=" if match["op"] else None
     ref = _ref(text, match.start("ref"))
+    assert isinstance(ref, Ref)  # noqa: S101 - the text was parsed above
     return When(ref, bool(match["negate"]), op, match["value"])

@@ -61,6 +61,9 @@ class Document:
     surprises: dict[Where, list[Surprise]] = field(default_factory=dict)
     # Values that were refused already, and stand in `value` as text.
     refused: set[Where] = field(default_factory=set)
+    # Values of which nothing is known, and maps of which not every key is.
+    lost: set[Where] = field(default_factory=set)
+    partial: set[Where] = field(default_factory=set)
 
     def diagnostic(
         self,
@@ -83,6 +86,18 @@ class Document:
         elif offset is not None and known == path:
             line, column = self._inside(path, offset, place)
         return Diagnostic(self.file, line + 1, column + 1, dotted(path), message, hint, severity)
+
+    def written(self, path: Where) -> str | None:
+        """Return a plain scalar as the file spells it; None for anything else."""
+        place = self.places.get(path)
+        if place is None or place.style is not None:
+            return None
+        return self.source[place.index : place.end].strip() or None
+
+    def words(self, path: Where) -> str:
+        """Return where `path` stands, for messages that name another place of the same document."""
+        place = self.places.get(path)
+        return f"line {place.line + 1 if place else 1}"
 
     def _inside(self, path: Where, offset: int, place: Place) -> tuple[int, int]:
         """Line and column of a character of a text value.
@@ -280,7 +295,7 @@ class _Reader:
 
     def value(self, event: Any, path: Where, key: Any) -> Json:
         """Return the value that begins with `event`, and note where it stands."""
-        self._refuse(event, path)
+        self._refuse(event)
         start, end = event.start_mark, event.end_mark
         place = Place(
             start.line,
@@ -292,26 +307,29 @@ class _Reader:
             key.start_mark.column if key else None,
         )
         self.document.places[path] = place
+        if len(path) > MAX_DEPTH:
+            raise _RefusedError(start, f"is nested more than {MAX_DEPTH} levels deep", "no field is so deep")
+        if isinstance(event, yaml.AliasEvent):
+            self.document.lost.add(path)
+            return None
+        if event.tag is not None:
+            self.document.refused.add(path)
         if isinstance(event, yaml.ScalarEvent):
             return self._scalar(event, path, is_key=False)
         if isinstance(event, yaml.SequenceStartEvent):
             return self._sequence(path)
         return self._mapping(event, path)
 
-    def _refuse(self, event: Any, path: Where) -> None:
+    def _refuse(self, event: Any) -> None:
+        """Report what only YAML has. The value is read on, without it."""
         mark = event.start_mark
         if isinstance(event, yaml.AliasEvent):
-            raise _RefusedError(mark, f"*{event.anchor} is an alias, which is refused", "write the value out again")
+            self._report(mark, f"*{event.anchor} is an alias, which is refused", "write the value out again")
+            return
         if event.anchor is not None:
-            raise _RefusedError(
-                mark, f"&{event.anchor} is an anchor, which is refused", "write the value out where needed"
-            )
+            self._report(mark, f"&{event.anchor} is an anchor, which is refused", "write the value out where needed")
         if event.tag is not None:
-            raise _RefusedError(
-                mark, f"{event.tag} is a tag, which is refused", "write the plain value; quotes make text"
-            )
-        if len(path) > MAX_DEPTH:
-            raise _RefusedError(mark, f"is nested more than {MAX_DEPTH} levels deep", "no field is so deep")
+            self._report(mark, f"{event.tag} is a tag, which is refused", "write the plain value; quotes make text")
 
     def _sequence(self, path: Where) -> list[Json]:
         out: list[Json] = []
@@ -328,6 +346,10 @@ class _Reader:
             if isinstance(key, yaml.MappingEndEvent):
                 break
             name = self._key(key, path)
+            if name is None:
+                self.document.partial.add(path)
+                self.value(next(self.events), (*path, "<<"), key)
+                continue
             if name in lines:
                 self._report(
                     key.start_mark,
@@ -349,14 +371,18 @@ class _Reader:
     def _has_colon(self, key: Any) -> bool:
         return re.match(r"\s*:", self.out.text[key.end_mark.index :][:200]) is not None
 
-    def _key(self, event: Any, path: Where) -> str:
-        self._refuse(event, path)
+    def _key(self, event: Any, path: Where) -> str | None:
+        """Name of a key; None if it names none."""
+        self._refuse(event)
         mark = event.start_mark
+        if isinstance(event, yaml.AliasEvent):
+            return None
         if not isinstance(event, yaml.ScalarEvent):
             hint = "a `{` that begins a text must be in quotes"
             raise _RefusedError(mark, "a key must be a text, not a list or a map", hint)
         if event.value == "<<" and event.implicit[0]:
-            raise _RefusedError(mark, "<< merges maps in YAML 1.1 only, and is refused", "write the fields out")
+            self._report(mark, "<< merges maps in YAML 1.1 only, and is refused", "write the fields out")
+            return None
         self._scalar(event, (*path, event.value), is_key=True)
         return str(event.value)
 

@@ -13,8 +13,9 @@
           rejected: 1
 
 A test runs the stage itself, in this process, on a lake of its own that is gone afterwards: the same reading, checks,
-casts and merge as in a run. `rows` are what stands in the output table then; columns that no expected row names are
-not looked at.
+casts and merge as in a run. Stages of type sql, clean and python that write a table can be tested; what lies beside
+the pipeline, such as modules, is there for a function as in a run. `rows` are what stands in the output table then;
+columns that no expected row names are not looked at.
 """
 
 from adutora.testing.cases import Case, CaseFile, load_cases, tests_path

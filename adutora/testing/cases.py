@@ -19,7 +19,7 @@ from adutora.spec.yamlfile import Document, Where, load
 from adutora.validate import ValidationFailed
 from adutora.validate.structural import check_structure
 
-TESTABLE: Final = ("sql", "clean")  # stage types whose rows depend on their inputs alone
+TESTABLE: Final = ("sql", "clean", "python")  # stage types whose rows depend on their inputs alone
 FORMATS: Final = ("csv", "jsonl", "log")
 Row = dict[str, Any]
 
@@ -157,8 +157,10 @@ def _check_all(document: Document, cases: CaseFile, config: DagConfig) -> Iterat
             continue
         stage = config.stage(case.stage)
         if stage.type not in TESTABLE or stage.output is None or stage.block.get("engine", "duckdb") != "duckdb":
-            able = [each.name for each in config.stages if each.type in TESTABLE]
+            able = [each.name for each in config.stages if each.type in TESTABLE and each.output]
             message = f"stage `{case.stage}` is of type {stage.type}, which cannot be tested so"
+            if stage.type in TESTABLE and stage.output is None:
+                message = f"stage `{case.stage}` writes no table"
             yield document.diagnostic((*path, "stage"), message, f"test one of {', '.join(able)}" if able else None)
             continue
         yield from _check_inputs(document, path, case, stage, config)

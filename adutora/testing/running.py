@@ -24,7 +24,7 @@ from adutora.runtime.substitution import as_text
 from adutora.runtime.task import RunInfo, Task
 from adutora.spec.base import Column
 from adutora.spec.nearest import did_you_mean
-from adutora.testing.cases import Case, Given, Located
+from adutora.testing.cases import FORMATS, Case, Given, Located
 from adutora.testing.compare import Difference, Row, difference
 from adutora.testing.given import add_system_columns, make_relation
 
@@ -49,15 +49,18 @@ class Result:
         return not self.problems and not self.difference
 
 
-def run_case(located: Located, config: DagConfig) -> Result:
-    """Run one test. Raises ConfigError where what is given cannot be; a stage that fails is a result."""
+def run_case(located: Located, config: DagConfig, beside: Path) -> Result:
+    """Run one test. Raises ConfigError where what is given cannot be; a stage that fails is a result.
+
+    `beside` is the pipeline's folder, which has the modules of its `python` stages.
+    """
     with tempfile.TemporaryDirectory(prefix="adutora-test-") as folder:
-        return _Trial(located, config, Path(folder)).run()
+        return _Trial(located, config, Path(folder), beside).run()
 
 
 class _Trial:
-    def __init__(self, located: Located, config: DagConfig, folder: Path) -> None:
-        self.case, self.folder = located.case, folder
+    def __init__(self, located: Located, config: DagConfig, folder: Path, beside: Path) -> None:
+        self.case, self.folder, self.beside = located.case, folder, beside
         self.what = f"{located.place}: test {located.case.name!r}"
         self.files = folder / "files"
         self.lake: Lake = Lake(str(folder / "lake"))
@@ -80,6 +83,8 @@ class _Trial:
         """Put everything in place, run the stage and compare."""
         for name in ("files", "task"):
             (self.folder / name).mkdir()
+        if self.stage.type == "python":
+            self._link_modules()
         with closing(duck.connect(None, 1, self.folder)) as con:
             for name, given in self.case.given.items():
                 self._give(con, name, given)
@@ -96,6 +101,13 @@ class _Trial:
         return self.result
 
     # What is given
+
+    def _link_modules(self) -> None:
+        """Put what lies beside the pipeline into the test's own folder, but for files that the test gives."""
+        given = {f"{name}.{kind}" for name in self.case.given for kind in (*FORMATS, "parquet")}
+        for path in self.beside.resolve().iterdir():
+            if path.name not in given and not path.name.startswith("."):
+                (self.files / path.name).symlink_to(path)
 
     def _apart(self, config: DagConfig) -> DagConfig:
         """Return the config with files of the test's own in place of the stage's."""

@@ -1,6 +1,5 @@
 """Validation: files in, every error out at once, each with its place and what would be right."""
 
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +10,9 @@ from adutora.spec.pipeline import Pipeline
 from adutora.spec.project import Project
 from adutora.spec.yamlfile import Document
 from adutora.validate.files import Collection, Found, collect, project_for
+from adutora.validate.neighbours import Neighbours
 from adutora.validate.projects import check_project
-from adutora.validate.scope import STAGES, Neighbours, Report, Scope, Writer, namespace_of
+from adutora.validate.scope import Report, Scope, namespace_of
 from adutora.validate.semantic import check_meaning
 
 
@@ -64,11 +64,13 @@ def validate_files(paths: Iterable[str | Path]) -> Validation:
     """Validate files and folders together: each sees what the others write. Nothing is raised for what they hold."""
     collection = collect([Path(path) for path in paths])
     diagnostics = list(collection.diagnostics)
-    neighbours = _neighbours(collection)
+    neighbours = Neighbours()
+    scopes = [_scope(each, collection, neighbours) for each in collection.of(Pipeline)]
+    for _, _, scope in scopes:
+        for _, key, writer in scope.writes():
+            neighbours.claim(key, writer)
     pipelines = []
-    for each in collection.of(Pipeline):
-        project = project_for(each, collection)
-        scope = Scope(each.checked, each.value, project.checked if project else None, neighbours)
+    for each, project, scope in scopes:
         check_meaning(scope)
         diagnostics += scope.diagnostics
         path = project.file.path if project else None
@@ -87,6 +89,12 @@ def validate_files(paths: Iterable[str | Path]) -> Validation:
     )
 
 
+def _scope(each: Found, collection: Collection, neighbours: Neighbours) -> tuple[Found, Found | None, Scope]:
+    project = project_for(each, collection)
+    home = str(project.file.path.resolve() if project else each.file.path.resolve().parent)
+    return each, project, Scope(each.checked, each.value, project.checked if project else None, neighbours, home=home)
+
+
 def _twins(collection: Collection) -> list[Diagnostic]:
     """Report documents of one kind and namespace that have the same name."""
     out: list[Diagnostic] = []
@@ -101,19 +109,6 @@ def _twins(collection: Collection) -> list[Diagnostic]:
             message = f"there is another {each.value.kind} `{name}`, in {place}"
             out.append(each.checked.document.diagnostic(("metadata", "name"), message, "rename one of them"))
     return out
-
-
-def _neighbours(collection: Collection) -> Neighbours:
-    writers: dict[tuple[str, str], list[Writer]] = defaultdict(list)
-    for each in collection.of(Pipeline):
-        namespace = namespace_of(each.value)
-        report = Report(each.checked)
-        for index, stage in enumerate(each.value.spec.stages):
-            if stage.output:
-                line = report.line((*STAGES, index, "output", "table"))
-                name = f"{namespace}.{each.value.metadata.name}"
-                writers[(namespace, stage.output.table)].append(Writer(name, stage.name, each.file.name, line))
-    return Neighbours({key: tuple(value) for key, value in writers.items()})
 
 
 def load_pipeline(path: str | Path, *, others: Iterable[str | Path] = (), name: str | None = None) -> LoadedPipeline:

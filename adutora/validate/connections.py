@@ -1,6 +1,6 @@
 """Connections: there, and of a type that fits."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from adutora.spec.nearest import nearest
@@ -26,7 +26,7 @@ def check_connections(scope: Scope) -> None:
     refused = set(raw_names(scope.project_document, "connections")) - set(scope.connections)
     for path, name, types in uses:
         if name not in refused:
-            judge(scope, path, name, types, scope.connections, strict=scope.project_found)
+            judge(scope, path, name, types, scope.connections, None if scope.project_found else scope.undeclared)
 
 
 def _uses(path: Where, stage: Stage) -> Iterator[Use]:
@@ -61,13 +61,18 @@ def check_project_connections(report: Report, project: Project) -> None:
         uses.append((("spec", "catalog", "connection"), spec.catalog.connection, ("glue", "unity")))
     for path, name, types in uses:
         if name in connections or not report.gap(("spec", "connections")):
-            judge(report, path, name, types, connections, strict=True)
+            judge(report, path, name, types, connections)
 
 
 def judge(
-    report: Report, path: Where, name: str, types: tuple[str, ...], known: dict[str, Connection], *, strict: bool
+    report: Report,
+    path: Where,
+    name: str,
+    types: tuple[str, ...],
+    known: dict[str, Connection],
+    undeclared: Callable[[Where, str, str | None], None] | None = None,
 ) -> None:
-    """Report a connection that is not there (a warning where no Project was found) or of a type that does not fit."""
+    """Report a connection of a type that does not fit, or that is not there: by `undeclared` where no Project is."""
     connection = known.get(name)
     wanted = " or ".join([*([", ".join(types[:-1])] if types[:-1] else []), *types[-1:]])
     if connection is not None:
@@ -78,10 +83,10 @@ def judge(
     fitting = [each.name for each in known.values() if not types or each.type in types]
     near = nearest(name, fitting)
     hint = f"did you mean `{near}`?" if near else None
-    if strict:
+    if undeclared is None:
         block = types[0] if types else "http"
         have = ", ".join(f"`{each}`" for each in fitting[:10])
         fallback = f"the Project has {have}" if have else f"add to the Project: {{name: {name}, {block}: {{…}}}}"
         report.error(path, f"the Project has no connection `{name}`", hint or fallback)
     else:
-        report.warning(path, f"the connection `{name}` is not known: no adutora.yaml was found", hint)
+        undeclared(path, f"the connection `{name}`", hint)

@@ -173,18 +173,16 @@ class Text:
 
 def texts(value: Any, path: Where, annotation: Any = None) -> Iterator[Text]:
     """Yield every text of a model with its path as written; keys of maps too."""
-    yield from _texts(value, path, annotation, substituted=False, bound=False)
+    template, binds = is_template(annotation), is_template(annotation, Bound)
+    yield from _texts(value, path, annotation, substituted=template, bound=binds)
 
 
 def _texts(value: Any, path: Where, annotation: Any, *, substituted: bool, bound: bool) -> Iterator[Text]:
-    substituted = substituted or is_template(annotation)
-    bound = bound or is_template(annotation, Bound)
     if isinstance(value, BaseModel):
-        types = fields_of(type(value))
-        for name, info in type(value).model_fields.items():
-            written = written_name(name, info)
-            below = (*path, written)
-            yield from _texts(getattr(value, name), below, types[written], substituted=False, bound=False)
+        for name, written, kind, template, binds in _fields(type(value)):
+            item = getattr(value, name)
+            if item is not None:
+                yield from _texts(item, (*path, written), kind, substituted=template, bound=binds)
     elif isinstance(value, str):
         yield Text(path, value, substituted, bound)
     elif isinstance(value, dict | list):
@@ -192,5 +190,17 @@ def _texts(value: Any, path: Where, annotation: Any, *, substituted: bool, bound
         for step, item in items:
             if isinstance(step, str) and "$(" in step:
                 yield Text((*path, step), step, substituted=False)
-            below_type = None if annotation is None else _step(annotation, step)
-            yield from _texts(item, (*path, step), below_type, substituted=substituted, bound=bound)
+            kind = None if annotation is None else _step(annotation, step)
+            template, binds = substituted or is_template(kind), bound or is_template(kind, Bound)
+            yield from _texts(item, (*path, step), kind, substituted=template, bound=binds)
+
+
+@cache
+def _fields(model: Model) -> tuple[tuple[str, str, Any, bool, bool], ...]:
+    """Return each field: its name here and as written, its type, and whether it is substituted and binds."""
+    names = ((name, written_name(name, info)) for name, info in model.model_fields.items())
+    types = fields_of(model)
+    return tuple(
+        (name, written, types[written], is_template(types[written]), is_template(types[written], Bound))
+        for name, written in names
+    )

@@ -124,26 +124,40 @@ def _kind(document: Document, diagnostics: list[Diagnostic]) -> type[Spec] | Non
         )
         return None
     version, kind = value.get("apiVersion"), value.get("kind")
-    if not isinstance(kind, str) or not isinstance(version, str):
-        missing = [name for name in ("apiVersion", "kind") if not isinstance(value.get(name), str)]
-        right = {"apiVersion": f"apiVersion: {API_VERSION}", "kind": "kind: Pipeline"}
-        for name in missing:
-            what = "must be text" if name in value else "is missing"
-            diagnostics.append(document.diagnostic((name,) if name in value else (), f"`{name}` {what}", right[name]))
-        guess = "Project" if document.file.endswith(PROJECT_FILES) else "Pipeline"
-        return KINDS.get(kind if isinstance(kind, str) else guess) if version in (None, API_VERSION) else None
-    if version != API_VERSION:
-        if "adutora" in version or kind in KINDS:
-            message = f"{version} is no version that is known"
-            diagnostics.append(document.diagnostic(("apiVersion",), message, f"write {API_VERSION}"))
-            return KINDS.get(kind)
+    near = nearest(kind, KINDS) if isinstance(kind, str) else None
+    if isinstance(version, str) and not _ours(version, kind, near):
+        if not isinstance(kind, str):
+            _text_missing(document, "kind", diagnostics)
         return None
-    if kind not in KINDS:
-        near = nearest(kind, KINDS)
+    if not isinstance(version, str):
+        _text_missing(document, "apiVersion", diagnostics)
+    elif version != API_VERSION:
+        message = f"{version} is no version that is known"
+        diagnostics.append(document.diagnostic(("apiVersion",), message, f"write {API_VERSION}"))
+    if not isinstance(kind, str):
+        _text_missing(document, "kind", diagnostics)
+        near = "Project" if document.file.endswith(PROJECT_FILES) else "Pipeline"
+    elif kind not in KINDS:
         hint = f"did you mean {near}?" if near else f"one of {', '.join(KINDS)}"
         diagnostics.append(document.diagnostic(("kind",), f"unknown kind {kind}", hint))
-        return KINDS[near] if near else None
-    return KINDS[kind]
+    # Told here, with words that fit.
+    document.refused |= {("apiVersion",), ("kind",)}
+    return KINDS[near] if near else None
+
+
+def _ours(version: str, kind: object, near: str | None) -> bool:
+    """Whether a document of this version is meant for us: by its group, or by its kind alone."""
+    group = version.partition("/")[0]
+    if nearest(group, [API_VERSION.partition("/")[0]]) or "adutora" in group or kind in KINDS:
+        return True
+    return near is not None and "." not in group
+
+
+def _text_missing(document: Document, name: str, diagnostics: list[Diagnostic]) -> None:
+    given = name in document.value
+    what = "must be text" if given else "is missing"
+    right = {"apiVersion": f"apiVersion: {API_VERSION}", "kind": "kind: Pipeline"}[name]
+    diagnostics.append(document.diagnostic((name,) if given else (), f"`{name}` {what}", right))
 
 
 def project_for(pipeline: Found, collection: Collection) -> Found | None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from adutora.spec.nearest import did_you_mean
 from adutora.spec.pipeline import Stage
-from adutora.spec.template import TemplateError, parse
+from adutora.spec.template import scan
 from adutora.spec.yamlfile import Where
 from adutora.validate.fields import texts
 from adutora.validate.scope import STAGES, Scope
@@ -45,11 +45,7 @@ def edges(scope: Scope) -> list[Edge]:
 def _output_edges(stage: Stage, path: Where) -> list[Edge]:
     out = []
     for text in texts(stage, path):
-        try:
-            refs = parse(text.text).refs if text.substituted else ()
-        except TemplateError:
-            continue
-        for ref in refs:
+        for ref in scan(text.text).refs if text.substituted else ():
             if ref.root == "stages" and ref.path:
                 out.append(Edge(ref.path[0], stage.name, f"uses {ref}", text.path))
     return out

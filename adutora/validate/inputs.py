@@ -1,15 +1,18 @@
 """Inputs: a table or a file each, and every table comes from somewhere."""
 
+import codecs
 from typing import Final
 
-from adutora.spec.base import FileFormat, Input, Log
+from adutora.spec.base import Csv, FileFormat, Input, Log
 from adutora.spec.nearest import nearest
 from adutora.spec.yamlfile import Where
 from adutora.validate.engine import Engine
+from adutora.validate.neighbours import TABLE
 from adutora.validate.scope import STAGES, TABLES, Scope
 
 _FILE_ONLY: Final = ("name", "format", "csv", "log", "columns")
 _TABLE_ONLY: Final = ("read", "external")
+_ENCODINGS: Final = ("utf-8", "latin-1", "cp1252", "utf-16", "iso-8859-15", "windows-1252", "ascii", "shift_jis", "gbk")
 _SUFFIXES: Final[dict[str, FileFormat]] = {
     ".csv": "csv",
     ".tsv": "csv",
@@ -33,7 +36,7 @@ def check_inputs(scope: Scope) -> None:
     for path, stage in scope.stages():
         if stage.ingest and stage.ingest.files:
             files = stage.ingest.files
-            check_format(scope, (*path, "ingest", "files"), files.format, files.path)
+            check_format(scope, (*path, "ingest", "files"), files.format, files.path, files.csv)
             if files.log:
                 check_log(scope, (*path, "ingest", "files", "log"), files.log)
     for path, check, _ in scope.checks():
@@ -68,12 +71,12 @@ def _one(scope: Scope, path: Where, item: Input) -> None:
 def _file(scope: Scope, path: Where, item: Input) -> None:
     if item.name is None and not scope.gap((*path, "name")):
         scope.error(path, "the file has no `name`", "SQL needs one: {name: cities, file: data/cities.csv}")
-    check_format(scope, path, item.format, item.file or "")
+    check_format(scope, path, item.format, item.file or "", item.csv)
     if item.log:
         check_log(scope, (*path, "log"), item.log)
 
 
-def check_format(scope: Scope, path: Where, given: FileFormat | None, file: str) -> None:
+def check_format(scope: Scope, path: Where, given: FileFormat | None, file: str, csv: Csv | None) -> None:
     """Report options of a format that the file does not have, and a format that nothing tells."""
     fmt = given or _suffix_format(file)
     for name in ("csv", "log"):
@@ -84,8 +87,21 @@ def check_format(scope: Scope, path: Where, given: FileFormat | None, file: str)
         where = (*path, "file") if scope.given((*path, "file")) else (*path, "path")
         hint = f"write `format: {'log' if scope.given((*path, 'log')) else 'csv'}`, or jsonl, parquet or log"
         scope.error(where, "the name's suffix does not tell the format", hint)
+    encoding = (*path, "csv", "encoding")
+    if csv is not None and not scope.gap(encoding):
+        _encoding(scope, encoding, csv.encoding)
     if fmt == "log" and not scope.given((*path, "log")) and not scope.gap((*path, "log")):
         scope.error(path, "log files need `log`", "write `log: {pattern: combined}` or `log: {regex: …}`")
+
+
+def _encoding(scope: Scope, path: Where, name: str) -> None:
+    """Report an encoding that Python does not have, or that is none of text."""
+    try:
+        "".encode(codecs.lookup(name.strip()).name)
+    except (LookupError, ValueError):
+        near = nearest(name, _ENCODINGS)
+        hint = f"did you mean {near}?" if near else f"for example {', '.join(_ENCODINGS[:4])}"
+        scope.error(path, f"there is no encoding {name!r}", hint)
 
 
 def _suffix_format(file: str) -> FileFormat | None:
@@ -115,10 +131,12 @@ def _external(scope: Scope, path: Where, table: str) -> None:
 
 def _known(scope: Scope, path: Where, table: str) -> None:
     """Report a table that nobody writes, as far as we can see."""
-    written, triggers, external = _tables(scope)
-    if table in written | triggers | external or _may_be_written(scope, table):
+    known = _known_here(scope)
+    if table in known or _may_be_written(scope, table):
         return
-    near = nearest(table, sorted(written | triggers | external))
+    if any(scope.neighbours.others((TABLE, scope.namespace, table), scope.full_name)):
+        return
+    near = nearest(table, sorted(known | scope.neighbours.tables(scope.namespace, scope.full_name)))
     hint = f"did you mean `{near}`?" if near else "write `external: true` if another pipeline writes it"
     scope.error(path, f"nobody writes the table {table}", hint)
 
@@ -134,13 +152,13 @@ def _may_be_written(scope: Scope, table: str) -> bool:
     return False
 
 
-def _tables(scope: Scope) -> tuple[set[str], set[str], set[str]]:
-    """Tables that some stage writes, that a trigger names, that are external somewhere in the pipeline."""
-    written = {table for namespace, table in scope.neighbours.writers if namespace == scope.namespace}
+def _known_here(scope: Scope) -> set[str]:
+    """Tables that a stage writes, that a trigger names, that are external somewhere in the pipeline."""
+    written = {stage.output.table for stage in scope.spec.stages if stage.output}
     assets = [trigger.assets for trigger in scope.spec.triggers if trigger.assets]
     triggers = {table for each in assets for table in (each.all or []) + (each.any or [])}
     inputs = [item for stage in scope.spec.stages for item in stage.all_inputs]
-    return written, triggers, {item.table for item in inputs if item.table and item.external}
+    return written | triggers | {item.table for item in inputs if item.table and item.external}
 
 
 def _read(scope: Scope, path: Where, item: Input) -> None:

@@ -9,7 +9,7 @@ from adutora.spec.pipeline import Stage
 from adutora.spec.project import Limits, Project
 from adutora.spec.scalars import Duration
 from adutora.spec.yamlfile import Where
-from adutora.validate.scope import Report, Scope, raw_names
+from adutora.validate.scope import Report, Scope, raw_names, some_time
 
 # Spark settings that a pipeline may make: how work is cut and shuffled. Not: code, credentials, endpoints.
 SPARK_CONF: Final = (
@@ -25,11 +25,15 @@ SPARK_CONF: Final = (
 def check_limits(scope: Scope) -> None:
     """Report what a pipeline asks for beyond its Project, and profiles that are not there."""
     limits = scope.project.spec.limits
+    some_time(scope, ("spec", "timeout"), scope.spec.timeout, "write for example 2h")
     if scope.spec.defaults:
         check_defaults(scope, ("spec", "defaults"), scope.spec.defaults, limits)
         _profile(scope, ("spec", "defaults", "profile"), scope.spec.defaults.profile)
     for path, stage in scope.stages():
         _asked(scope, path, stage, limits)
+        if stage.publish:
+            hint = "write for example 7d, or leave it out: keys then stay"
+            some_time(scope, (*path, "publish", "ttl"), stage.publish.ttl, hint)
         _profile(scope, (*path, "profile"), stage.profile)
         if stage.container and limits:
             _image(scope, (*path, "container", "image"), stage.container.image, limits)
@@ -94,7 +98,7 @@ def _profile(scope: Scope, path: Where, name: str | None) -> None:
     if scope.project_found:
         scope.error(path, f"there is no profile `{name}`", did_you_mean(name, names) or "the Project has none")
     else:
-        scope.warning(path, f"the profile `{name}` is not known: no adutora.yaml was found")
+        scope.undeclared(path, f"the profile `{name}`", None)
 
 
 def _image(scope: Scope, path: Where, image: str, limits: Limits) -> None:

@@ -58,5 +58,4 @@ def once(
             continue
         hint = "give one of them a `name`" if give_name else "rename one of them"
         same = " (upper and lower case are the same here)" if fold and name.casefold() != name else ""
-        line = report.line(first[key])
-        report.error(path, f"the {noun} `{name}` stands twice: here and in line {line}{same}", hint)
+        report.error(path, f"the {noun} `{name}` stands twice: here and in {report.place(first[key])}{same}", hint)

@@ -2,52 +2,46 @@
 
 from adutora.spec.base import Output, Table
 from adutora.spec.yamlfile import Where
+from adutora.validate.neighbours import PREFIX, Key, Writer
 from adutora.validate.scope import STAGES, Scope
 
 _MERGE_ONLY = ("latestBy", "deleteWhere", "missing")
 
 
 def check_outputs(scope: Scope) -> None:
-    """Report two writers of a table, and modes that lack what they need."""
+    """Report two writers of a table or prefix, and modes that lack what they need."""
     tables = {table.name: table for table in scope.spec.tables}
+    first: dict[Key, Writer] = {}
+    for path, key, writer in scope.writes():
+        _one_writer(scope, path, key, first.setdefault(key, writer), writer)
     for index, stage in enumerate(scope.spec.stages):
         if stage.output:
             path = (*STAGES, index, "output")
-            _writers(scope, path, stage.name, stage.output.table)
             _mode(scope, path, stage.output, tables.get(stage.output.table))
             reserved(scope, (*path, "table"), stage.output.table)
-    _prefixes(scope)
 
 
-def _prefixes(scope: Scope) -> None:
-    """Report two stages that publish under one prefix: each would delete the other's keys."""
-    first: dict[tuple[str, str], str] = {}
-    for index, stage in enumerate(scope.spec.stages):
-        if stage.publish:
-            other = first.setdefault((stage.publish.connection, stage.publish.prefix), stage.name)
-            if other != stage.name:
-                message = f"the prefix {stage.publish.prefix} is published by stage {other} as well"
-                scope.error((*STAGES, index, "publish", "prefix"), message, "choose another prefix, or publish once")
+def _one_writer(scope: Scope, path: Where, key: Key, first: Writer, me: Writer) -> None:
+    """Report what another stage writes as well. Of two in one pipeline the second is told; of two files both are."""
+    others = (each for each in scope.neighbours.others(key, scope.full_name) if scope.gives_way_to(each))
+    other = first if first is not me else next(others, None)
+    if other is None:
+        return
+    message = f"{key[-1]} is written by {other.place} as well"
+    hint = "one stage writes a table; write another table, and bring them together with `sql`"
+    if key[0] == PREFIX:
+        message = f"the prefix {key[-1]} is published by {other.place} as well"
+        hint = "choose another prefix, or publish once: each would delete the other's keys"
+    scope.error(path, message, hint)
 
 
 def reserved(scope: Scope, path: Where, table: str) -> None:
     """Report a table name that is the system's."""
-    if table.endswith("__rejected"):
-        hint = "choose another name; rejected rows are kept under this one"
-        scope.error(path, f"{table} is the system's: names may not end in __rejected", hint)
-
-
-def _writers(scope: Scope, path: Where, stage: str, table: str) -> None:
-    me = (f"{scope.namespace}.{scope.pipeline.metadata.name}", stage)
-    line = scope.line((*path, "table"))
-    for other in scope.neighbours.writers.get((scope.namespace, table), ()):
-        if (other.pipeline, other.stage, other.file, other.line) == (*me, scope.document.file, line):
-            continue
-        # Of two in one file the second is told; of two files both are.
-        if other.file != scope.document.file or other.line <= line:
-            hint = "one stage writes a table; write another table, and bring them together with `sql`"
-            scope.error((*path, "table"), f"{table} is written by {other.place} as well", hint)
-            return
+    kept = {"__rejected": "rejected rows are", "__deleted": "what a merge deleted is"}
+    for suffix, what in kept.items():
+        if table.endswith(suffix):
+            hint = f"choose another name; {what} kept under this one"
+            scope.error(path, f"{table} is the system's: names may not end in {suffix}", hint)
 
 
 def _mode(scope: Scope, path: Where, output: Output, table: Table | None) -> None:

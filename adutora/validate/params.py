@@ -4,7 +4,7 @@ import datetime as dt
 from typing import Any
 
 from adutora.spec.pipeline import Param
-from adutora.spec.template import TemplateError, parse
+from adutora.spec.template import scan
 from adutora.spec.yamlfile import Where
 from adutora.validate.engine import Engine
 from adutora.validate.fields import texts
@@ -94,9 +94,6 @@ def _used(scope: Scope) -> set[str]:
     out: set[str] = set()
     for index, stage in enumerate(scope.spec.stages):
         for text in texts(stage, (*STAGES, index)):
-            try:
-                refs = parse(text.text).refs
-            except TemplateError:
-                continue
+            refs = scan(text.text).refs
             out |= {ref.path[0] for ref in refs if ref.root == "params" and ref.path}
     return out

@@ -2,7 +2,7 @@
 
 import re
 
-from adutora.spec.template import TemplateError, parse
+from adutora.spec.template import scan
 from adutora.spec.yamlfile import Where
 from adutora.validate.scope import STAGES, Scope
 
@@ -38,12 +38,8 @@ def _stays(scope: Scope, path: Where, text: str) -> None:
 
 def path_error(text: str) -> tuple[str, str] | None:
     """Say why a path leaves its folder, and what would be right; None if it does not. `$(…)` is not judged."""
-    try:
-        parts = parse(text).parts
-    except TemplateError:
-        return None
     # A reference stands for one harmless name: its value is checked when it is known.
-    plain = "".join(part if isinstance(part, str) else "x" for part in parts)
+    plain = "".join(part if isinstance(part, str) else "x" for part in scan(text).parts)
     if not plain.strip():
         return "is empty", "write a path under the pipeline's folder, for example data/orders.csv"
     if _SCHEME.match(plain):

@@ -4,55 +4,61 @@ from typing import Final
 
 from adutora.spec.nearest import did_you_mean
 from adutora.spec.pipeline import Stage
-from adutora.spec.template import RUN_VALUES, TRIGGER_VALUES, Ref, TemplateError, misfit, parse, parse_when
+from adutora.spec.template import RUN_VALUES, TRIGGER_VALUES, Ref, TemplateError, misfit, parse_when, scan
 from adutora.spec.yamlfile import Where
 from adutora.validate.fields import Text, texts
-from adutora.validate.scope import STAGES, Scope
+from adutora.validate.scope import STAGES, Report, Scope
 from adutora.validate.types import RULES
 
-# For people: not read by any program.
+# For people, and shown to them as written.
 _PROSE: Final = frozenset({"description", "title", "owner", "runbook"})
 # Passed on as written; `$(` means something else there.
 _VERBATIM: Final = frozenset({"command", "args", "regex", "pattern"})
+_SQL: Final = frozenset({"sql", "where", "deleteWhere"})
 
 
 def check_references(scope: Scope) -> None:
     """Report `$(…)` that cannot be read, leads nowhere, or may not stand where it does."""
+    for text in texts(scope.spec, ("spec",)):
+        if "$(" not in text.text:
+            continue
+        if text.substituted:
+            _substituted(scope, text, scope.spec.stages[int(text.path[2])])
+        else:
+            refuse(scope, text)
     for index, stage in enumerate(scope.spec.stages):
         path = (*STAGES, index)
-        for text in texts(stage, path):
-            if "$(" in text.text:
-                _one(scope, text, stage)
         _lists(scope, path, stage)
         if isinstance(stage.when, str):
             _when(scope, (*path, "when"), stage)
-    for field in ("triggers", "params", "notify", "tables", "tags"):
-        for number, item in enumerate(getattr(scope.spec, field)):
-            for text in texts(item, ("spec", field, number)):
-                if "$(" in text.text:
-                    _one(scope, text, None)
 
 
-def _one(scope: Scope, text: Text, stage: Stage | None) -> None:
-    names = [step for step in text.path if isinstance(step, str)]
-    if not text.substituted and names[-1] in _PROSE:
-        return
-    verbatim = not text.substituted and names[-1] in _VERBATIM
-    try:
-        refs = parse(text.text).refs
-    except TemplateError as error:
-        if not verbatim:
-            scope.error(text.path, error.message, error.hint, offset=error.offset)
-        return
-    for ref in refs:
-        if text.substituted:
-            if stage is not None:
-                _leads(scope, text, ref, stage)
-        elif not verbatim or misfit(ref) is None:
-            hint = "values come in by `env`" if "container" in names else "write the value itself"
-            if names[-1] in ("sql", "where", "deleteWhere"):
-                hint = "only the `query` of a stage binds values"
-            scope.error(text.path, f"{ref} may not stand here", hint, offset=ref.start)
+def _substituted(scope: Scope, text: Text, stage: Stage) -> None:
+    """Report what cannot be read or leads nowhere, in a text of a stage: fields are substituted nowhere else."""
+    found = scan(text.text)
+    for error in found.errors:
+        scope.error(text.path, error.message, error.hint, offset=error.offset)
+    for ref in found.refs:
+        _leads(scope, text, ref, stage)
+
+
+def refuse(report: Report, text: Text) -> None:
+    """Report each `$(…)` in a text that is not substituted."""
+    field = next(step for step in reversed(text.path) if isinstance(step, str))
+    verbatim = field in _VERBATIM
+    for part in scan(text.text).parts:
+        if isinstance(part, str) or (verbatim and (isinstance(part, TemplateError) or misfit(part) is not None)):
+            continue
+        shown = part if isinstance(part, Ref) else text.text[part.start : min(part.end, part.start + 40)]
+        report.error(text.path, f"{shown} may not stand here", _hint(text.path, field), offset=part.start)
+
+
+def _hint(path: Where, field: str) -> str:
+    if field in _PROSE:
+        return f"nothing is put into a {field}; write $$( for a literal $("
+    if field in _SQL:
+        return "only the `query` of a stage binds values"
+    return "values come in by `env`" if "container" in path else "write the value itself"
 
 
 Wrong = tuple[str, str | None] | None
@@ -126,11 +132,11 @@ def _lists(scope: Scope, path: Where, stage: Stage) -> None:
     if stage.forEach is None or not isinstance(stage.forEach.values, str):
         return
     place = (*path, "forEach", "values")
-    try:
-        lone = parse(stage.forEach.values).lone
-    except TemplateError:
+    parts = scan(stage.forEach.values).parts
+    lone = parts[0] if len(parts) == 1 else None
+    if isinstance(lone, TemplateError):
         return
-    if lone is None:
+    if not isinstance(lone, Ref):
         scope.error(place, "is text, not a list", "write [a, b], or one $(…) that gives a list")
     elif lone.root in ("params", "run", "trigger"):
         scope.error(place, f"{lone} is one value, not a list", "name an output of a stage: $(stages.name.outputs.key)")

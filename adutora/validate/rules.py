@@ -2,9 +2,10 @@
 
 from adutora.spec.base import Check, Table
 from adutora.spec.yamlfile import Where
+from adutora.validate.columns import known_column
 from adutora.validate.engine import Engine
-from adutora.validate.scope import Scope
-from adutora.validate.tables import known_column, of_time
+from adutora.validate.scope import Scope, some_time
+from adutora.validate.tables import of_time
 
 
 def check_rules(scope: Scope) -> None:
@@ -24,6 +25,7 @@ def check_rules(scope: Scope) -> None:
                 scope.error((*path, "pattern", "regex"), f"is no regular expression (RE2): {wrong}", hint)
         if check.freshness:
             of_time(scope, (*path, "freshness", "column"), table, check.freshness.column)
+            some_time(scope, (*path, "freshness", "maxAge"), check.freshness.maxAge, "no row is so new")
         if check.references:
             known_column(scope, (*path, "references", "to"), tables.get(check.references.table), check.references.to)
         _on_fail(scope, path, check)

@@ -1,7 +1,6 @@
 """What a semantic check sees of a pipeline, and how it reports."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
 
@@ -9,7 +8,9 @@ from adutora.spec.base import Check
 from adutora.spec.diagnostics import Diagnostic, Severity
 from adutora.spec.pipeline import Pipeline, PipelineSpec, Stage
 from adutora.spec.project import EMBEDDED, EMBEDDED_ONLINE, Connection, Project
+from adutora.spec.scalars import Duration
 from adutora.spec.yamlfile import MAX_FINDINGS, Document, Where
+from adutora.validate.neighbours import Age, Key, Neighbours, Writer, keys_of
 from adutora.validate.structural import Checked
 
 STAGES: Where = ("spec", "stages")
@@ -74,34 +75,24 @@ class Report:
         place = self.document.places.get(self.checked.original(path))
         return place.line + 1 if place else 1
 
-
-@dataclass(frozen=True)
-class Writer:
-    """A stage that writes a table, in whatever file."""
-
-    pipeline: str
-    stage: str
-    file: str
-    line: int
-
-    @property
-    def place(self) -> str:
-        """In words, for messages."""
-        return f"stage `{self.stage}` of {self.pipeline} ({self.file}:{self.line})"
-
-
-@dataclass(frozen=True)
-class Neighbours:
-    """What other pipelines of the validated files write: (namespace, table) -> writers."""
-
-    writers: Mapping[tuple[str, str], tuple[Writer, ...]] = field(default_factory=dict)
+    def place(self, path: Where) -> str:
+        """Where `path` stands, for messages: `line 5`."""
+        return self.document.words(self.checked.original(path))
 
 
 class Scope(Report):
     """A pipeline that is checked, with its project and its neighbours."""
 
     def __init__(
-        self, checked: Checked[Pipeline], pipeline: Pipeline, project: Checked[Project] | None, neighbours: Neighbours
+        self,
+        checked: Checked[Pipeline],
+        pipeline: Pipeline,
+        project: Checked[Project] | None,
+        neighbours: Neighbours,
+        *,
+        home: str = "",
+        age: Age | None = None,
+        on_cluster: bool = False,
     ) -> None:
         super().__init__(checked)
         self.pipeline = pipeline
@@ -111,6 +102,11 @@ class Scope(Report):
         self.project_found = project is not None
         self.project_document = project.document.value if project else {}
         self.neighbours = neighbours
+        # Where connections are declared: one name in two homes is two stores.
+        self.home = home
+        # None: nothing is known of ages, so two writers of a table are both at fault.
+        self.age = age
+        self.on_cluster = on_cluster
 
     def stages(self) -> Iterator[tuple[Where, Stage]]:
         """Every stage that has its type, with its path."""
@@ -135,6 +131,30 @@ class Scope(Report):
                 about = stage.all_inputs[0].table if stage.all_inputs else None
                 for number, check in enumerate(stage.quality.checks):
                     yield (*path, "quality", "checks", number), check, about
+
+    def writes(self) -> Iterator[tuple[Where, Key, Writer]]:
+        """What the stages write: the path that says so, its key, and the stage as others see it."""
+        for index, stage in enumerate(self.spec.stages):
+            for key, below in keys_of(stage, self.namespace, self.home):
+                path = (*STAGES, index, *below)
+                yield path, key, Writer(self.full_name, stage.name, self.document.file, self.line(path), self.age)
+
+    def undeclared(self, path: Where, what: str, hint: str | None) -> None:
+        """Report what a Project would declare where there is none. Of files the Project may stand elsewhere."""
+        if self.on_cluster:
+            hint = hint or "apply a Project that declares it"
+            self.error(path, f"{what} is not known: the namespace has no Project", hint)
+        else:
+            self.warning(path, f"{what} is not known: no adutora.yaml was found", hint)
+
+    def gives_way_to(self, other: Writer) -> bool:
+        """Whether the other is older, or the ages are not known."""
+        return self.age is None or other.age is None or other.age < self.age
+
+    @cached_property
+    def full_name(self) -> str:
+        """Namespace and name."""
+        return f"{self.namespace}.{self.pipeline.metadata.name}"
 
     @cached_property
     def namespace(self) -> str:
@@ -162,6 +182,12 @@ class Scope(Report):
         declared = {each.name: each for each in self.project.spec.connections}
         declared.setdefault(EMBEDDED_ONLINE.name, EMBEDDED_ONLINE)
         return declared
+
+
+def some_time(report: Report, path: Where, length: Duration | None, why: str) -> None:
+    """Report a time of no length, where that makes no sense."""
+    if length is not None and length == 0:
+        report.error(path, f"{length} is no time at all", why)
 
 
 def raw_names(document: Any, field_name: str) -> list[str]:

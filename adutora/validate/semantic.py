@@ -4,6 +4,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
+from adutora.validate.columns import check_columns
 from adutora.validate.connections import check_connections
 from adutora.validate.graph import check_graph
 from adutora.validate.inputs import check_inputs
@@ -26,6 +27,7 @@ CHECKS: Final[tuple[Callable[[Scope], None], ...]] = (
     check_inputs,
     check_outputs,
     check_tables,
+    check_columns,
     check_rules,
     check_graph,
     check_references,

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from adutora.spec.template import Ref, TemplateError, parse
+from adutora.spec.template import Ref, scan
 from adutora.spec.yamlfile import Where
 from adutora.validate.engine import Engine, SqlError, Statement
 from adutora.validate.scope import STAGES, TABLES, Scope
@@ -24,6 +24,8 @@ class Bound:
 
     text: str
     refs: dict[str, Ref]
+    # Parameters in place of what cannot be read.
+    spoilt: frozenset[str]
     # Start in the bound text, and in the text as written, of every part.
     starts: tuple[tuple[int, int], ...]
 
@@ -33,23 +35,23 @@ class Bound:
         return original + offset - bound
 
 
-def bind(text: str) -> Bound | None:
-    """Put a parameter in place of each `$(…)`; None if one cannot be read, which is told elsewhere."""
-    try:
-        template = parse(text)
-    except TemplateError:
-        return None
+def bind(text: str) -> Bound:
+    """Put a parameter in place of each `$(…)`, those too that cannot be read, which is told elsewhere."""
     out, position, starts = "", 0, [(0, 0)]
     refs: dict[str, Ref] = {}
-    for ref in template.refs:
-        out += text[position : ref.start].replace("$$(", "$(")
-        starts.append((len(out), ref.start))
-        name = f"{PREFIX}{len(refs)}"
-        refs[name] = ref
+    spoilt: set[str] = set()
+    for number, part in enumerate(each for each in scan(text).parts if not isinstance(each, str)):
+        out += text[position : part.start].replace("$$(", "$(")
+        starts.append((len(out), part.start))
+        name = f"{PREFIX}{number}"
+        if isinstance(part, Ref):
+            refs[name] = part
+        else:
+            spoilt.add(name)
         out += f"${name}"
-        starts.append((len(out), ref.end))
-        position = ref.end
-    return Bound(out + text[position:].replace("$$(", "$("), refs, tuple(starts))
+        starts.append((len(out), part.end))
+        position = part.end
+    return Bound(out + text[position:].replace("$$(", "$("), refs, frozenset(spoilt), tuple(starts))
 
 
 def check_sql(scope: Scope) -> None:
@@ -59,17 +61,15 @@ def check_sql(scope: Scope) -> None:
     for index, stage in enumerate(scope.spec.stages):
         if stage.output and stage.output.deleteWhere is not None:
             _condition(scope, (*STAGES, index, "output", "deleteWhere"), stage.output.deleteWhere)
-    for path, check, _ in scope.checks():
+    for path, check, about in scope.checks():
         if check.where is not None:
             _condition(scope, (*path, "where"), check.where)
         if check.sql is not None:
-            _check_query(scope, (*path, "sql"), check.sql)
+            _check_query(scope, (*path, "sql"), check.sql, about)
 
 
 def _query(scope: Scope, path: Where, text: str) -> None:
     bound = bind(text)
-    if bound is None:
-        return
     found = Engine.shared().statements(bound.text)
     if isinstance(found, SqlError):
         _syntax(scope, path, found, bound.written(found.offset))
@@ -133,7 +133,7 @@ def _parameters(scope: Scope, path: Where, bound: Bound, found: list[Statement])
         if name not in used:
             message = f"{ref} stands in quotes or in a comment, where no value is bound"
             scope.error(path, message, f"write {ref} without quotes: it is a value already", offset=ref.start)
-    for name in sorted(used - set(bound.refs)):
+    for name in sorted(used - set(bound.refs) - bound.spoilt):
         shown = "?" if name.isdigit() else f"${name}"
         at = re.search(re.escape(shown) + r"(?![A-Za-z0-9_])", bound.text)
         offset = bound.written(at.start()) if at else None
@@ -155,7 +155,7 @@ def _condition(scope: Scope, path: Where, text: str) -> None:
             return
 
 
-def _check_query(scope: Scope, path: Where, text: str) -> None:
+def _check_query(scope: Scope, path: Where, text: str, own: str | None) -> None:
     if "$(" in text:
         return  # told elsewhere
     found = Engine.shared().statements(text)
@@ -163,6 +163,15 @@ def _check_query(scope: Scope, path: Where, text: str) -> None:
         _syntax(scope, path, found, found.offset)
     elif len(found) != 1 or found[0].kind != "SELECT" or found[0].parameters:
         scope.error(path, "must be one SELECT", "each row that it returns is a bad one")
+    elif own is not None:
+        writers = [stage for stage in scope.spec.stages if stage.output and stage.output.table == own]
+        # What the writing stage reads is there as well.
+        read = [item.table or item.name or "" for stage in writers for item in stage.all_inputs]
+        seen = {each.casefold() for each in (own, *read)}
+        for name in sorted(Engine.shared().tables(text)):
+            if name.casefold() not in seen:
+                hint = f"a check sees {own} alone; `references` looks into another table"
+                scope.error(path, f"reads {name}, which is not there in a check", hint, offset=max(0, text.find(name)))
 
 
 __all__ = ["TABLES", "bind", "check_sql"]

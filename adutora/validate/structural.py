@@ -37,7 +37,7 @@ class Checked(Generic[Kind]):
     cut: set[Where] = field(default_factory=set)
     stand_ins: dict[Where, Json] = field(default_factory=dict)
     damaged: set[Where] = field(default_factory=set)
-    # Fields that an unknown field was probably meant to be.
+    # Fields that an unknown field was probably meant to be, and maps of which not every field is known.
     misspelt: set[Where] = field(default_factory=set)
     kept: dict[Where, list[int]] = field(default_factory=dict)
 
@@ -68,10 +68,15 @@ class _Pruner(Generic[Kind]):
         # Places that were complained about already.
         self.told = set(document.refused)
         self.unknown: set[Where] = set()
+        self.several: set[Where] = set()
+        # Items of lists that give several blocks, with the names of these.
+        self.split: dict[Where, list[str]] = {}
 
     def run(self) -> Checked[Kind]:
         """Validate, cut, and validate again until what is left is right."""
         self._surprises()
+        self._lost()
+        self._several((), self.document.value)
         for _ in range(MAX_ROUNDS):
             try:
                 value = self._build(self.document.value, ())
@@ -92,10 +97,23 @@ class _Pruner(Generic[Kind]):
             out = {k: self._build(v, (*path, k)) for k, v in value.items() if (*path, k) not in cut}
             return out | {str(p[-1]): v for p, v in stand_ins.items() if p[:-1] == path and p[-1] not in value}
         if isinstance(value, list):
-            kept = [index for index in range(len(value)) if (*path, index) not in cut]
-            self.out.kept[path] = kept
-            return [self._build(value[index], (*path, index)) for index in kept]
+            parts = [
+                (n, part)
+                for n in range(len(value))
+                if (*path, n) not in cut
+                for part in self._parts((*path, n), value[n])
+            ]
+            self.out.kept[path] = [index for index, _ in parts]
+            return [self._build(part, (*path, index)) for index, part in parts]
         return value
+
+    def _parts(self, path: Where, item: Json) -> list[Json]:
+        """An item of a list; where it gives several blocks, one item for each, so that each is checked."""
+        given = [name for name in self.split.get(path, ()) if (*path, name) not in self.out.cut]
+        if len(given) < 2:
+            return [item]
+        first = {name: value for name, value in item.items() if name not in given[1:]}
+        return [first, *({name: item[name]} for name in given[1:])]
 
     def _round(self, found: Iterable[ErrorDetails]) -> None:
         """Report the errors of one round and cut what they are about."""
@@ -131,14 +149,14 @@ class _Pruner(Generic[Kind]):
         elif kind == "extra_forbidden":
             self._unknown_field(path, group[0]["input"])
         elif kind == "value_error" and "keep one of them" in message:
-            self._several(path)
+            self._keep_one(path)
         elif kind == "value_error" and "needs exactly one of" in message:
             self._none_of(path)
         else:
             emptied = kind == "too_short" and any(cut[:-1] == path for cut in self.out.cut)
             if path not in self.told and not emptied:
                 at_key = any(error["loc"][-1:] == ("[key]",) for error in group)
-                self._report(path, *words(group), at_key=at_key)
+                self._report(path, *words(group, self.document.written(path)), at_key=at_key)
             self._give_up(path)
 
     def _unknown_field(self, path: Where, value: Json) -> None:
@@ -156,22 +174,36 @@ class _Pruner(Generic[Kind]):
     def _missing(self, path: Where) -> None:
         home, name = path[:-1], str(path[-1])
         model = model_at(self.kind, home)
-        if path not in self.out.cut and path not in self.out.misspelt:
+        if path not in self.told and not {path, home} & (self.out.cut | self.out.misspelt):
             self._report(home, f"`{name}` is missing", description(model, name) if model else None)
         self._give_up(path)
 
-    def _several(self, path: Where) -> None:
-        """Report that more than one of the blocks is given, and keep the first."""
+    def _several(self, path: Where, value: Json) -> None:
+        """Report wherever more than one of the blocks is given. Errors inside each of them are told as well."""
+        items: Any = value.items() if isinstance(value, dict) else enumerate(value if isinstance(value, list) else ())
+        for step, item in items:
+            if isinstance(item, dict | list):
+                self._several((*path, step), item)
+        model = model_at(self.kind, path) if isinstance(value, dict) else None
+        given = [name for name in getattr(model, "ONE_OF", ()) if value.get(name) is not None]
+        if len(given) > 1 and len(self.out.diagnostics) < MAX_FINDINGS:
+            what = ", ".join(f"`{name}`" for name in given[:-1]) + f" and `{given[-1]}`"
+            last = max(given, key=lambda name: self.document.places[(*path, name)].index)
+            self._report((*path, last), f"gives {what}", "keep one of them", at_key=True)
+            self.several.add(path)
+            if model is not None and isinstance(path[-1], int) and not _required(model):
+                self.split[path] = given
+
+    def _keep_one(self, path: Where) -> None:
+        """Keep the first of several blocks, which was told before the first round."""
         given = [name for name in self._choice(path) if (*path, name) in self.document.places]
         given = [name for name in given if (*path, name) not in self.out.cut]
-        what = ", ".join(f"`{name}`" for name in given[:-1]) + f" and `{given[-1]}`"
-        last = max(given, key=lambda name: self.document.places[(*path, name)].index)
-        self._report((*path, last), f"gives {what}", "keep one of them", at_key=True)
         self.out.cut.update((*path, name) for name in given if name != given[0])
 
     def _none_of(self, path: Where) -> None:
         choice = self._choice(path)
         gap = any(cut[:-1] == path and (cut[-1] in choice or cut in self.unknown) for cut in self.out.cut)
+        gap = gap or path in self.out.misspelt
         if not gap:
             names = ", ".join(f"`{name}`" for name in choice)
             message = "the stage has no type" if model_at(self.kind, path) is Stage else "something is missing"
@@ -197,6 +229,9 @@ class _Pruner(Generic[Kind]):
             out.damaged.add(path[:-1])
         else:
             out.cut.add(path)
+            if path[:-1] in self.several and path[-1] in STAGE_TYPES:
+                # What the stage reads and writes may be right for this block.
+                out.misspelt.update((*path[:-1], name) for name in ("input", "inputs", "output"))
             home = model_at(self.kind, path[:-1]) if path else None
             if home is not None and path[-1] in _required(home):
                 self._give_up(path[:-1])
@@ -212,6 +247,15 @@ class _Pruner(Generic[Kind]):
             out.stand_ins[(*path, "container")] = _ANY_STAGE["container"]
             out.cut.discard((*path, "container"))
         out.damaged.add(path)
+
+    def _lost(self) -> None:
+        """Cut out what could not be read, which is told already, such as an alias."""
+        self.out.misspelt |= self.document.partial
+        for path in sorted(self.document.lost, key=len):
+            if type_at(self.kind, path) is None:
+                self.out.cut.add(path)
+            else:
+                self._give_up(path)
 
     def _surprises(self) -> None:
         """Refuse what YAML 1.1 reads differently, wherever it means something."""

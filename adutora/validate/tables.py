@@ -7,8 +7,9 @@ from typing import Final
 from adutora.spec.base import Column, Input, Table
 from adutora.spec.nearest import did_you_mean, nearest
 from adutora.spec.yamlfile import Where
+from adutora.validate.columns import known_column
 from adutora.validate.outputs import reserved
-from adutora.validate.scope import STAGES, TABLES, Scope
+from adutora.validate.scope import STAGES, TABLES, Scope, some_time
 
 TYPES: Final = (
     "string", "long", "integer", "short", "byte", "double", "float", "boolean", "date", "timestamp",
@@ -89,28 +90,12 @@ def _named_columns(scope: Scope, path: Where, table: Table) -> None:
         for number, name in enumerate(getattr(table, field) or []):
             place = (*path, field, number)
             system_column(scope, place, name)
-            if names and name not in names and not name.startswith("_") and not scope.gap((*path, "columns")):
-                scope.error(place, f"{table.name} has no column `{name}`", did_you_mean(name, names))
+            known_column(scope, place, table, name, exact=True)
         given = getattr(table, field) or []
         if len(set(given)) < len(given):
             scope.error((*path, field), "names a column twice", "name each once")
     if names and table.partitionBy and set(names) <= set(table.partitionBy) and not scope.gap((*path, "columns")):
         scope.error((*path, "partitionBy"), "names every column: a file would hold nothing", "leave one out")
-
-
-def known_column(scope: Scope, path: Where, table: Table | None, name: str) -> None:
-    """Report a column that a described table does not have: an error where a near one shows a typo."""
-    names = [column.name for column in table.columns or []] if table else []
-    if not table or not names or name in names or name.startswith("_"):
-        return
-    index = scope.spec.tables.index(table)
-    if scope.gap((*TABLES, index, "columns")):
-        return
-    near = nearest(name, names)
-    if near:
-        scope.error(path, f"{table.name} has no column `{name}`", f"did you mean `{near}`?")
-    elif table.schema_ != "evolve":
-        scope.warning(path, f"{table.name} describes no column `{name}`", did_you_mean(name, names))
 
 
 def _upkeep(scope: Scope, path: Where, table: Table) -> None:
@@ -123,6 +108,7 @@ def _upkeep(scope: Scope, path: Where, table: Table) -> None:
         place = (*path, "retention", "column")
         known_column(scope, place, table, table.retention.column)
         of_time(scope, place, table, table.retention.column)
+        some_time(scope, (*path, "retention", "maxAge"), table.retention.maxAge, "every row would go")
 
 
 def of_time(scope: Scope, path: Where, table: Table | None, name: str) -> None:

@@ -52,8 +52,8 @@ _LENGTHS = {
 _UNITS = {str: ("character", "characters"), dict: ("entry", "entries"), list: ("item", "items")}
 
 
-def shown(value: Any) -> str:
-    """A value as the user may know it again: short, and with its type in words."""
+def shown(value: Any, written: str | None = None) -> str:
+    """A value as the user may know it again: short, and with its type in words; a number as it is `written`."""
     if value is None:
         return "nothing"
     if isinstance(value, bool):
@@ -62,19 +62,22 @@ def shown(value: Any) -> str:
         return "a list"
     if isinstance(value, dict):
         return "a map of fields"
-    text = json.dumps(value, ensure_ascii=False)
+    text = json.dumps(value, ensure_ascii=False) if isinstance(value, str) else written or json.dumps(value)
     text = text if len(text) <= 60 else text[:57] + "…"
     return text if isinstance(value, str) else f"the number {text}"
 
 
-def words(found: Sequence[ErrorDetails]) -> Words:
-    """Message and hint for the errors of one place: several are the branches of a union."""
+def words(found: Sequence[ErrorDetails], written: str | None = None) -> Words:
+    """Message and hint for the errors of one place: several are the branches of a union.
+
+    `written` is the value as the file spells it, where that is a plain scalar.
+    """
     kinds = [error["type"] for error in found]
     text = found[0]["input"]
     if isinstance(text, str) and "$(" in text and not set(kinds) & set(_LENGTHS):
         return "`$(…)` may not stand here", "write the value itself"
     if all(kind in _TYPES for kind in kinds):
-        return _type_words(kinds, found[0]["input"])
+        return _type_words(kinds, found[0]["input"], written)
     error = next(error for error in found if error["type"] not in _TYPES)
     if error["type"] == "value_error":
         message, _, hint = error["msg"].removeprefix("Value error, ").partition("; ")
@@ -100,18 +103,18 @@ def _rule_words(kind: str, value: Any, context: dict[str, Any]) -> Words | None:
     return None
 
 
-def _type_words(kinds: Sequence[str], value: Any) -> Words:
+def _type_words(kinds: Sequence[str], value: Any, written: str | None) -> Words:
     wanted = list(dict.fromkeys(_TYPES[kind] for kind in kinds))
     if "a number" in wanted and "a whole number" in wanted:
         wanted.remove("a whole number")
     if value is None:
         return "has no value", f"write {' or '.join(wanted)}"
-    return f"must be {' or '.join(wanted)}, not {shown(value)}", _type_hint(wanted[0], value)
+    return f"must be {' or '.join(wanted)}, not {shown(value, written)}", _type_hint(wanted[0], value, written)
 
 
-def _type_hint(wanted: str, value: Any) -> str | None:
+def _type_hint(wanted: str, value: Any, written: str | None) -> str | None:
     if wanted == "text" and isinstance(value, bool | int | float):
-        return f"write {json.dumps(json.dumps(value))}"
+        return f"write {json.dumps(written or json.dumps(value))}"
     if wanted in ("a whole number", "a number") and isinstance(value, str):
         plain = value.replace("_", "").strip()
         return f"write {plain}, without quotes" if plain.lstrip("-").isdigit() and len(plain) < 20 else None

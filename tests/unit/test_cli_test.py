@@ -289,6 +289,116 @@ def test_order(run: Run) -> None:
     assert "the rows are right, but not their order: row 1 is another" in out
 
 
+# A function
+
+
+SCORES = """import json
+from pathlib import Path
+import weights
+
+
+def scores(inputs, factor, day):
+    print("scoring")
+    for row in inputs["bronze.orders"].to_pylist():
+        if row["amount"] is None:
+            raise ValueError(f"order {row['id']} has no amount")
+        yield {"id": row["id"], "day": day, "score": row["amount"] * factor + weights.BASE}
+
+
+def shops(inputs):
+    names = json.loads((Path(__file__).parent / "names.json").read_text())
+    return [{"store": row["id"], "name": names[row["id"]]} for row in inputs["s"].to_pylist()]
+
+
+def fails(inputs):
+    raise KeyError("no such thing")
+"""
+FUNCTIONS = """apiVersion: adutora.dev/v1alpha1
+kind: Pipeline
+metadata: {name: scores}
+spec:
+  params: [{name: factor, type: integer, default: 2}]
+  tables: [{name: silver.scores, checks: [{range: {column: score, max: 100}, onFail: quarantine}]}]
+  stages:
+    - {name: scores, input: {table: bronze.orders, external: true}, python: {function: "lib:scores", args: {factor: $(params.factor), day: $(run.date)}}, output: {table: silver.scores}}
+    - {name: shops, input: {name: s, file: s.csv}, python: {function: "lib:shops"}, output: {table: silver.shops}}
+    - {name: gone, python: {function: "lib:fails"}, output: {table: silver.gone}}
+    - {name: lone, python: {function: "lib:fails"}}
+"""
+
+
+@pytest.fixture
+def functions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Run:
+    (tmp_path / "p.yaml").write_text(FUNCTIONS)
+    (tmp_path / "lib.py").write_text(SCORES)
+    (tmp_path / "weights.py").write_text("BASE = 1\n")
+    (tmp_path / "names.json").write_text('{"A": "Centro"}')
+    (tmp_path / "s.csv").write_text("id\nthe pipeline's own\n")
+
+    def go(tests: str, *options: str) -> tuple[int, str, str]:
+        (tmp_path / "tests.yaml").write_text(tests)
+        code = main(["test", str(tmp_path / "p.yaml"), *options])
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return go
+
+
+ORDERS = """
+- name: t
+  stage: scores
+  run: {date: 2026-01-30}
+  given: {bronze.orders: [{id: 1, amount: 10}, {id: 2, amount: 70}]}
+"""
+
+
+def test_a_function_gets_rows_and_its_own_are_written(functions: Run) -> None:
+    passes(functions, ORDERS + "  expect: {rows: [{id: 1, day: 2026-01-30, score: 21}], rejected: 1}")
+    passes(
+        functions,
+        ORDERS + "  params: {factor: 1}\n  expect: {rows: [{id: 1, score: 11}, {id: 2, score: 71}], rejected: 0}",
+    )
+
+
+def test_a_function_that_gives_other_rows_is_told(functions: Run) -> None:
+    code, out, _ = functions(ORDERS + "  expect: {rows: [{id: 1, score: 22}]}")
+    assert code == 65
+    assert "22" in out
+    assert "21" in out
+
+
+def test_a_function_reads_what_lies_beside_it_and_a_file_is_the_tests_own(functions: Run, tmp_path: Path) -> None:
+    test = '- {name: t, stage: shops, given: {s: {csv: "id\\nA\\n"}}, expect: {rows: [{store: A, name: Centro}]}}'
+    passes(functions, test)
+    assert (tmp_path / "s.csv").read_text() == "id\nthe pipeline's own\n"
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "lib.py", "names.json", "p.yaml", "s.csv", "tests.yaml", "weights.py",
+    ]  # fmt: skip
+
+
+def test_a_function_that_fails(functions: Run) -> None:
+    passes(functions, "- {name: t, stage: gone, expect: {error: no such thing}}")
+    code, out, _ = functions("- {name: t, stage: gone, expect: {rows: []}}")
+    assert (code, "no such thing" in out) == (65, True)
+    code, out, _ = functions(ORDERS.replace("amount: 70", "amount: null") + "  expect: {rows: []}")
+    assert (code, "order 2 has no amount" in out) == (65, True)
+
+
+def test_a_function_without_a_table_cannot_be_tested(functions: Run) -> None:
+    code, _, err = functions("- {name: t, stage: lone, expect: {error: x}}")
+    assert code == 78
+    assert "stage `lone` writes no table" in err
+    assert "test one of gone, scores, shops" in err
+
+
+def test_the_tests_of_the_examples_pass(capsys: pytest.CaptureFixture[str]) -> None:
+    examples = Path(__file__).parents[2] / "examples"
+    found = [path.parent / "pipeline.yaml" for path in sorted(examples.glob("*/tests.yaml"))]
+    assert found
+    for path in found:
+        assert main(["test", str(path)]) == 0, capsys.readouterr().out
+
+
 # What cannot be
 
 

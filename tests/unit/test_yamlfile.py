@@ -79,6 +79,8 @@ def test_surprises_are_kept_for_plain_scalars_and_keys_only() -> None:
         ("a: !!python/object/apply:os.system [x]\n", "1:4: error: tag:yaml.org,2002:python/object/apply:os.system is a tag"),
         ("a: !x 1\n", "1:4: error: !x is a tag"),
         ("<<: {a: 1}\n", "1:1: error: << merges maps"),
+        ("*x : 1\n", "1:1: error: *x is an alias"),
+        ("&k a: 1\n", "1:1: error: &k is an anchor"),
         ("? [1]\n: 2\n", "1:3: error: a key must be a text"),
         ("a:\n\tb: 1\n", "2:1: error: is indented with a tab (indent with spaces)"),
         ("a: b: c\n", "1:5: error: is no YAML: mapping values"),
@@ -109,8 +111,34 @@ def test_a_flow_map_may_have_an_empty_value_that_is_written() -> None:
 
 def test_several_documents_and_those_before_an_error() -> None:
     file = loads("a: 1\n---\n# nothing\n---\nb: 2\n---\nc: *x\n")
-    assert [document.value for document in file.documents] == [{"a": 1}, {"b": 2}]
+    assert [document.value for document in file.documents] == [{"a": 1}, {"b": 2}, {"c": None}]
     assert file.diagnostics[0].line == 7
+    file = loads("a: 1\n---\nb: [\n")
+    assert [document.value for document in file.documents] == [{"a": 1}]
+    assert file.diagnostics[0].line == 4
+
+
+def test_what_only_yaml_has_hides_nothing() -> None:
+    file = loads("a: &x {b: 1}\nc: *x\nd: [*x, 2]\ne: {<<: *x, f: !!int 3}\na: 4\n")
+    assert [each.message.split(",")[0] for each in file.diagnostics] == [
+        "&x is an anchor",
+        "*x is an alias",
+        "*x is an alias",
+        "<< merges maps in YAML 1.1 only",
+        "*x is an alias",
+        "tag:yaml.org",
+        "the key `a` stands twice: here and in line 1",
+    ]
+    document = file.documents[0]
+    assert document.value == {"a": 4, "c": None, "d": [None, 2], "e": {"f": "3"}}
+    assert (document.lost, document.partial) == ({("c",), ("d", 0), ("e", "<<")}, {("e",)})
+
+
+def test_a_bomb_ends() -> None:
+    lines = ["a0: &a0 x"] + [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 2000)]
+    start = time.process_time()
+    assert len(loads("\n".join(lines)).diagnostics) == 201
+    assert time.process_time() - start < 1
 
 
 def test_many_findings_end() -> None:

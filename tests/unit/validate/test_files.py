@@ -123,6 +123,19 @@ def test_two_files_that_write_one_table(write: Write) -> None:
     assert "default.one" in found[1]
 
 
+def test_two_files_that_publish_one_prefix(write: Write) -> None:
+    text = "stages: [{name: s, input: {table: a.a, external: true}, publish: {key: [k], prefix: p}}]"
+    one, two = write(text, "1.yaml", head("one")), write(text, "2.yaml", head("two"))
+    assert [line[:63] for line in messages(one, two)] == [
+        "1.yaml:5: the prefix p is published by stage `s` of default.two",
+        "2.yaml:5: the prefix p is published by stage `s` of default.one",
+    ]
+    other = write(text.replace("prefix: p", "prefix: q"), "3.yaml", head("three"))
+    assert messages(one, other) == []
+    # Without a Project each folder has an online store of its own.
+    assert messages(one, write(text, "folder/4.yaml", head("four"))) == []
+
+
 def test_two_pipelines_of_one_name(write: Write) -> None:
     one, two = write(PROBE, "1.yaml"), write(PROBE, "2.yaml")
     found = messages(one, two)
@@ -167,6 +180,23 @@ def test_documents_that_are_not_ours(tmp_path: Path, text: str, expected: list[s
     assert [part for part in expected if part not in found] == []
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("kind: Pipelin\napiVersion: adutora.dev/v1\n", ["unknown kind Pipelin", "adutora.dev/v1 is no version that is known"]),
+        ("kind: Pipelin\napiVersion: v1alpha1\n", ["unknown kind Pipelin", "v1alpha1 is no version that is known"]),
+        ("kind: Pipeline\napiVersion: adutra.dev/v1alpha1\n", ["adutra.dev/v1alpha1 is no version that is known"]),
+        ("apiVersion: adutora.dev/v1\n", ["`kind` is missing", "adutora.dev/v1 is no version that is known"]),
+        ("kind: Pipeline\n", ["`apiVersion` is missing"]),
+    ],
+)  # fmt: skip
+def test_a_wrong_head_hides_nothing(tmp_path: Path, text: str, expected: list[str]) -> None:
+    path = tmp_path / "x.yaml"
+    path.write_text(text + f"metadata: {{name: x}}\nspec:\n  ownr: x\n  {PROBE}\n")
+    found = [each.message for each in validate_files([path]).diagnostics]
+    assert found == [*expected, "unknown field `ownr`"]
+
+
 def test_other_documents_beside_ours_are_passed_over(write: Write) -> None:
     path = write(PROBE)
     path.write_text("apiVersion: v1\nkind: ConfigMap\n---\n" + path.read_text())
@@ -207,7 +237,7 @@ EVERYTHING = """
           - {name: cities, file: $(params.input), format: csv}
         sql: {query: "SELECT * FROM bronze.orders WHERE day <= $(run.date)"}
         output: {table: silver.orders, mode: merge, latestBy: _loaded_at, deleteWhere: op = 'D', missing: {action: mark}}
-      - {name: tidy, input: {table: silver.orders}, clean: {dropNulls: [a]}, output: {table: gold.tidy}}
+      - {name: tidy, input: {table: silver.orders}, clean: {dropNulls: [id]}, output: {table: gold.tidy}}
       - {name: gate, input: {table: gold.tidy}, quality: {checks: [{rowCount: {min: 1}}]}}
       - {name: out, when: $(params.save), input: {table: gold.tidy}, publish: {key: [a], prefix: city, ttl: 7d}}
       - {name: each, forEach: {values: $(stages.scrape.outputs.pages)}, python: {function: "m:g", args: {p: $(item)}}}

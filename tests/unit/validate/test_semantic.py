@@ -62,7 +62,7 @@ CASES = {
     "fan-out of one value": (stages("{name: s, forEach: {values: $(run.date)}, probe: {connection: online}}"), ["$(run.date) is one value, not a list"]),
     "fan-out of a number": (stages("{name: s, forEach: {values: 5}, probe: {connection: online}}"), ["must be a list, or"]),
     # outputs
-    "two publishers": (stages(LAND, "{name: s, publish: {key: [a], prefix: x}, input: {table: bronze.a}}", "{name: t, publish: {key: [a], prefix: x}, input: {table: bronze.a}}"), ["spec.stages[2].publish.prefix: the prefix x is published by stage s as well (choose another prefix, or publish once)"]),
+    "two publishers": (stages(LAND, "{name: s, publish: {key: [a], prefix: x}, input: {table: bronze.a}}", "{name: t, publish: {key: [a], prefix: x}, input: {table: bronze.a}}"), ["spec.stages[2].publish.prefix: the prefix x is published by stage `s` of default.x ("]),
     "two prefixes": (stages(LAND, "{name: s, publish: {key: [a], prefix: x}, input: {table: bronze.a}}", "{name: t, publish: {key: [a], prefix: z}, input: {table: bronze.a}}"), []),
     "two writers": (stages("{name: s, " + SQL + "}", "{name: t, " + SQL + "}"), ["spec.stages[1].output.table: silver.x is written by stage `s` of default.x"]),
     "merge without key": (table("description: x", "merge"), ["merge needs a `key` of silver.a (write under `tables`: {name: silver.a, key: [order_id]})"]),
@@ -76,7 +76,7 @@ CASES = {
     "type misspelt": (table("columns: [{name: a, type: timestmp}]"), ["(did you mean `timestamp`?)"]),
     "decimal": (table('columns: [{name: a, type: "decimal(12,2)"}, {name: b, type: "decimal(39,2)"}, {name: c, type: decimal}]'), ["decimal(39,2) is no decimal type", "did you mean `decimal(18,2)`?"]),
     "key column": (table("key: [idd], columns: [{name: id, type: long}]"), ["silver.a has no column `idd` (did you mean `id`?)"]),
-    "column of a check": (table("columns: [{name: amount, type: long}], checks: [{notNull: [amout]}, {unique: [zzz]}]"), ["error spec.tables[0].checks[0].notNull[0]: silver.a has no column `amout` (did you mean `amount`?)", "warning spec.tables[0].checks[1].unique[0]: silver.a describes no column `zzz`"]),
+    "column of a check": (table("columns: [{name: amount, type: long}], checks: [{notNull: [amout]}, {unique: [zzz]}]"), ["error spec.tables[0].checks[0].notNull[0]: silver.a has no column `amout` (did you mean `amount`?)", "error spec.tables[0].checks[1].unique[0]: silver.a has no column `zzz` (one of `amount`)"]),
     "not written": ("tables: [{name: silver.y}]\n" + stages("{name: s, " + SQL + "}"), ["warning spec.tables[0].name: no stage of this pipeline writes silver.y (did you mean `silver.x`?)"]),
     "vacuum": (table("maintenance: {vacuum: 23h}"), ["23h is less than a day"]),
     "retention": (table("columns: [{name: a, type: long}], retention: {column: a, maxAge: 1d}"), ["`a` is a long (name a date or timestamp column)"]),
@@ -89,6 +89,20 @@ CASES = {
     "condition": (table('checks: [{notNull: [a], where: "a >"}]'), ["the SQL does not parse"]),
     "condition that breaks out": (table('checks: [{notNull: [a], where: "a) OR (b"}, {unique: [a], where: "a GROUP BY a"}, {unique: [b], where: "a; SELECT 1"}]'), ["does not parse", "does not parse", "is no condition"]),
     "references": (table("checks: [{references: {column: a, table: silver.b, to: id}}]"), ["nobody writes the table silver.b (did you mean `silver.a`?)"]),
+    # columns
+    "columns that stages name": ("tables: [{name: silver.a, columns: [{name: id, type: long}]}]\n" + stages("{name: s, sql: {query: SELECT 1}, output: {table: silver.a}}", "{name: p, input: {table: silver.a}, publish: {key: [idd], columns: [ID, zzz, _loaded_at], prefix: x}}", "{name: c, input: {table: silver.a}, clean: {trim: [a], dropNulls: [b], dropDuplicates: {by: [id, c]}, outliers: {columns: [d]}}, output: {table: gold.x}}"), ["publish.key[0]: silver.a has no column `idd` (did you mean `id`?)", "publish.columns[1]: silver.a has no column `zzz` (one of `id`)", "clean.trim[0]", "clean.dropNulls[0]", "clean.dropDuplicates.by[1]", "clean.outliers.columns[0]: silver.a has no column `d`"]),
+    "columns that may come": (table("schema: evolve, key: [amonut], partitionBy: [day], columns: [{name: amount, type: long}, {name: id, type: long}], checks: [{notNull: [zzz]}, {unique: [ammount]}]"), ["warning spec.tables[0].key[0]: silver.a describes no column `amonut` (did you mean `amount`?)", "warning spec.tables[0].checks[1].unique[0]"]),
+    "latest by": (table("key: [id], columns: [{name: id, type: long}, {name: updated, type: timestamp}]", "merge, latestBy: updatd"), ["spec.stages[0].output.latestBy: silver.a has no column `updatd` (did you mean `updated`?)"]),
+    "latest by the system's": (table("key: [id], columns: [{name: id, type: long}]", "merge, latestBy: _loaded_at"), []),
+    "columns of a table that another writes": ("tables: [{name: bronze.x, columns: [{name: id, type: long}]}]\n" + stages("{name: p, input: {table: bronze.x, external: true}, publish: {key: [zzz], prefix: x}}"), ["warning spec.tables[0].name", "warning spec.stages[0].publish.key[0]: bronze.x describes no column `zzz`"]),
+    "bounds of another type": (table("columns: [{name: k, type: long}, {name: d, type: date}, {name: t, type: string}, {name: b, type: boolean}, {name: m, type: 'decimal(9,2)'}, {name: x, type: timestamp}], checks: [{range: {column: k, min: a}, name: c1}, {range: {column: k, min: '1.5'}, name: c2}, {range: {column: d, min: 5}, name: c3}, {range: {column: d, min: '2026-01-01', max: '2026-13-01'}, name: c4}, {range: {column: t, min: 1}, name: c5}, {range: {column: m, max: 1.5}, name: c6}, {range: {column: x, min: '2026-01-01'}, name: c7}, {range: {column: b, min: 1}, name: c8}]"), ['checks[0].range.min: "a" cannot be compared with `k`, which is long (write a number)', 'checks[1].range.min: "1.5" cannot', 'checks[2].range.min: the number 5 cannot be compared with `d`, which is date (write for example "2026-01-31")', "checks[3].range.max", "checks[4].range.min: the number 1 cannot be compared with `t`, which is string (write a text, in quotes)", "checks[7].range.min"]),
+    "values of another type": (table("columns: [{name: k, type: integer}, {name: b, type: boolean}], checks: [{acceptedValues: {column: k, values: [1, a, true]}}, {acceptedValues: {column: b, values: [true, 1]}}]"), ['values[1]: "a" cannot', "values[2]: true cannot", "checks[1].acceptedValues.values[1]: the number 1 cannot be compared with `b`, which is boolean (write true or false)"]),
+    "a check's own table": (table('checks: [{sql: "WITH t AS (SELECT * FROM Silver.A) SELECT * FROM t WHERE x IN (SELECT y FROM silver.a)"}]'), []),
+    "a check's inputs": (stages(LAND, "{name: s, inputs: [{table: bronze.a}, {name: F, file: x.csv}], sql: {query: SELECT 1}, output: {table: silver.a}}") + 'tables: [{name: silver.a, checks: [{sql: "SELECT * FROM silver.a, bronze.a, f"}]}]\n', []),
+    "a check's other table": (table('checks: [{sql: "SELECT * FROM silver.a JOIN silver.b USING (id)"}, {sql: SELECT * FROM orders, name: b}]'), ["spec.tables[0].checks[0].sql: reads silver.b, which is not there in a check (a check sees silver.a alone; `references` looks into another table)", "reads orders"]),
+    "a gate's other table": (stages(LAND, '{name: q, input: {table: bronze.a}, quality: {checks: [{sql: "SELECT 1 FROM bronze.b"}]}}'), ["reads bronze.b, which is not there in a check (a check sees bronze.a alone"]),
+    "no time": ("timeout: 0s\n" + table("retention: {column: d, maxAge: 0d}, checks: [{freshness: {column: d, maxAge: 0h}}]") + "  - {name: p, input: {table: silver.a}, publish: {key: [k], prefix: x, ttl: 0s}}\n", ["spec.timeout: 0s is no time at all", "retention.maxAge: 0s is no time", "freshness.maxAge: 0s is no time at all", "publish.ttl: 0s is no time at all (write for example 7d, or leave it out: keys then stay)"]),
+    "encodings": (stages("{name: s, input: {name: f, file: x.csv, csv: {encoding: utf9}}, " + SQL + "}", "{name: t, ingest: {files: {path: x.csv, csv: {encoding: base64}}}, output: {table: a.b}}", "{name: u, ingest: {files: {path: x.csv, csv: {encoding: ISO-8859-1}}}, output: {table: a.c}}"), ["input.csv.encoding: there is no encoding 'utf9' (did you mean utf-8?)", "ingest.files.csv.encoding: there is no encoding 'base64' (for example utf-8, latin-1, cp1252, utf-16)"]),
     # graph
     "unknown stage": (stages(PROBE, "{name: q, probe: {connection: online}, dependsOn: [pp]}"), ["there is no stage `pp` (did you mean `p`?)"]),
     "cycle": (stages("{name: a, probe: {connection: online}, dependsOn: [c]}", "{name: b, probe: {connection: online}, dependsOn: [a]}", "{name: c, probe: {connection: online}, dependsOn: [b]}"), ["stages wait for one another: a -> b -> c -> a"]),
@@ -110,7 +124,13 @@ CASES = {
     "nested": (stages("{name: s, python: {function: m:f, args: {a: $(params.$(x))}}}"), ["a $(…) inside another"]),
     "literal": (stages('{name: s, python: {function: m:f, args: {a: "$$(x", b: "$x"}}}'), []),
     "verbatim": (stages('{name: s, container: {image: x, args: ["$(date)", "$(run.date)"]}}'), ["$(run.date) may not stand here (values come in by `env`)"]),
-    "prose": ("description: write $(date) here\n" + stages("{name: s, description: $(x, probe: {connection: online}}"), []),
+    "prose": ("description: write $(date) here\nowner: $(run.id)\n" + stages("{name: s, description: $(x, probe: {connection: online}}"), ["spec.description: $(date) may not stand here (nothing is put into a description; write $$( for a literal $()", "spec.owner: $(run.id) may not", "spec.stages[0].description: $(x may not"]),
+    "prose below": ("params: [{name: a, title: $(item)}]\nnotify: [{events: [failure], connection: hook, runbook: 'http://$(run.id)'}]\n" + table("owner: $(run.date), columns: [{name: a, type: long, description: a $(params.a) b}]"), ["nothing uses", "spec.params[0].title: $(item) may not", "`hook` is not known", "spec.notify[0].runbook: $(run.id) may", "spec.tables[0].owner", "spec.tables[0].columns[0].description: $(params.a) may"]),
+    "prose with a literal": ("description: write $$(date) here\n" + stages(PROBE), []),
+    "everywhere else": ("defaults: {timezone: $(params.z)}\ntags: [$(run.id)]\n" + stages(PROBE), ["$(params.z) may not stand here (write the value itself)", "there is no time zone", "spec.tags[0]: $(run.id) may not"]),
+    "not closed hides nothing": (stages('{name: s, sql: {query: "SELECT $(params.x FROM $(params.nope) WHERE AND $(run.dat)"}, output: {table: a.b}}'), ["$( is not closed", "there is no parameter `nope`", "does not parse", "a run has no `dat`"]),
+    "nothing named hides nothing": (stages('{name: s, python: {function: m:f, args: {a: "$(x + 1) $(params.$(y)) $(params.z) $(run.dat) $("}}}'), ["$(x + 1) names nothing", "inside another", "no parameter `z`", "no `dat`", "not closed"]),
+    "a parameter that is used beside a mistake": ("params: [{name: a}]\n" + stages('{name: s, python: {function: m:f, args: {x: "$( $(params.a)"}}}'), ["not closed"]),
     "not in a condition": (table("checks: [{notNull: [a], where: a > $(run.date)}]"), ["$(run.date) may not stand here (only the `query` of a stage binds values)"]),
     "when": (stages("{name: s, when: a and b, probe: {connection: online}}"), ["is no condition (write `$(x)`"]),
     "when of a text": ("params: [{name: a}]\n" + stages("{name: s, when: $(params.a), probe: {connection: online}}"), ["$(params.a) is a string, neither true nor false"]),
@@ -239,6 +259,38 @@ def test_a_project_is_checked_too(findings: Findings) -> None:
         "the layer `gold` stands twice", "(did you mean Brazil/East?)", "no profile `none`", "2h is more than",
         "name one of type slack, webhook or smtp", "name one of type glue or unity", "the connection `web` stands twice",
         "unknown field `postgress` (did you mean `postgres`?)",
+    ]  # fmt: skip
+    assert len(found) == len(expected), found
+    for one, part in zip(found, expected, strict=True):
+        assert part in one
+
+
+def test_addresses_of_a_project(findings: Findings) -> None:
+    urls = [
+        "ftp://x",
+        "api.example.com",
+        "http://",
+        "http://u:p@x/",
+        "https://x/?a=1",
+        "http://x:99999",
+        "https://x/v1",
+        "http://[::1",
+    ]
+    connections = "".join(
+        f"\n  - {{name: c{n}, http: {{baseUrl: '{url}', timeout: {n}s}}}}" for n, url in enumerate(urls)
+    )
+    found = findings(
+        stages(PROBE),
+        "lake: {root: 'gs://b/x', layers: [{name: gold, root: 's3://b/x'}, {name: silver, root: 's3://'}, "
+        "{name: bronze, root: 'file:///x'}, {name: raw, root: /srv/x}, {name: cold, root: 'abfss://x@y/z'}]}\n"
+        "connections:" + connections,
+    )
+    expected = [
+        "spec.lake.root: gs:// is no place for a lake (write a folder, or s3://bucket/path)",
+        "spec.lake.layers[1].root: names no bucket", "spec.lake.layers[4].root: abfss:// is no place",
+        "connections[0].http.baseUrl: ftp://x is no http:// or https:// address (write for example https://",
+        "connections[0].http.timeout: 0s is no time at all", "api.example.com is no http", "connections[2].http.baseUrl",
+        "holds more than scheme, host and path", "holds more", "is no URL", "is no URL",
     ]  # fmt: skip
     assert len(found) == len(expected), found
     for one, part in zip(found, expected, strict=True):

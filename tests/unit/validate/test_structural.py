@@ -8,6 +8,7 @@ import pytest
 
 from adutora.spec import base, model_service, pipeline, project
 from adutora.spec.yamlfile import loads
+from adutora.validate import Validation
 from adutora.validate.fields import choices, fields_of, model_of
 from adutora.validate.structural import check_structure
 from adutora.validate.wording import _PATTERNS
@@ -31,6 +32,7 @@ CASES = {
     "table name": ("stages: [{name: a, sql: {query: SELECT 1}, output: {table: Gold}}]", ['"Gold" does not fit (write `layer.name` in lower-case']),
     "text for a number": ('concurrency: "3"\nstages: [{name: a, probe: {connection: online}}]', ['must be a whole number, not "3" (write 3, without quotes)']),
     "number for a text": ("owner: 5\nstages: [{name: a, probe: {connection: online}}]", ['must be text, not the number 5 (write "5")']),
+    "numbers for texts": ("tags: [0o7, 0x1F, 1e3, 1.50, True]\nstages: [{name: a, probe: {connection: online}}]", ['must be text, not the number 0o7 (write "0o7")', 'the number 0x1F (write "0x1F")', '(write "1e3")', 'not the number 1.50 (write "1.50")', 'not true (write "True")']),
     "truth for a text": ("owner: true\nstages: [{name: a, probe: {connection: online}}]", ['must be text, not true (write "true")']),
     "fraction": ("concurrency: 1.5\nstages: [{name: a, probe: {connection: online}}]", ["must be a whole number, not the number 1.5"]),
     "bounds": ("concurrency: 0\nstages: [{name: a, probe: {connection: online}}]", ["the number 0 is out of bounds (write a number of at least 1)"]),
@@ -97,6 +99,51 @@ def test_places_hold_after_something_was_cut_out_before(findings: Findings) -> N
         "error spec.tables[0].checks[2].rowCount.min",
         "error spec.stages[1].inputs[1].table",
     ]
+
+
+def places(found: list[str]) -> list[str]:
+    return [line.split(": ")[0].split()[-1] for line in found]
+
+
+def test_an_alias_hides_nothing_and_nobody_is_blamed_for_it(check: Callable[..., Validation]) -> None:
+    found = check("""
+        ownr: &me team
+        concurrency: *me
+        tags: [*me, 5]
+        stages:
+          - *me
+          - {name: a, <<: *me, dependsOn: [zz]}
+          - {name: b, sql: *me, output: {table: a.b}}
+          - {name: c, when: *me, probe: {connection: online}, dependsOn: [b, d]}
+    """).diagnostics
+    other = [each for each in found if "refused" not in each.message]
+    assert len(found) - len(other) == 8
+    assert [(each.path, each.line) for each in other] == [
+        ("spec.ownr", 5),
+        ("spec.tags[1]", 7),
+        ("spec.stages[1].dependsOn[0]", 10),
+        ("spec.stages[3].dependsOn[1]", 12),
+    ]
+
+
+def test_two_blocks_hide_no_error_in_either(findings: Findings) -> None:
+    found = findings("""
+        triggers:
+          - {cron: 61 * * * *, timezone: Mars/X, assets: {all: 5}}
+          - {assets: {any: [a.b]}, files: {stage: nobody}}
+        tables: [{name: a.b, columns: [{name: a, type: long}, {name: c, type: date}], checks: [{notNull: [aa], sql: SELEC 1, unique: [cc]}]}]
+        stages:
+          - {name: s, sql: {query: SELECT 1, qury: x}, python: {function: 5}, output: {table: a.b}}
+          - {name: t, probe: {connection: online}, sql: {query: SELEC 2}, output: {table: a.c}}
+    """)
+    assert sorted(places(found)) == sorted([
+        "spec.triggers[0].assets", "spec.triggers[0].assets.all", "spec.triggers[0].cron", "spec.triggers[0].timezone",
+        "spec.triggers[1].files", "spec.triggers[1].files.stage",
+        "spec.tables[0].checks[0].unique", "spec.tables[0].checks[0].notNull[0]", "spec.tables[0].checks[0].sql",
+        "spec.tables[0].checks[0].unique[0]",
+        "spec.stages[0].python", "spec.stages[0].sql.qury", "spec.stages[0].python.function",
+        "spec.stages[1].sql", "spec.stages[1].sql.query",
+    ])  # fmt: skip
 
 
 def test_structure_and_meaning_are_told_in_one_run(findings: Findings) -> None:
