@@ -9,7 +9,7 @@ import duckdb
 from deltalake import DeltaTable
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
-OF_THE_RUN = ("_run_id", "_loaded_at", "_rejected_at")
+OF_THE_RUN = ("_run_id", "_loaded_at", "_rejected_at", "_deleted_at")
 Rows = list[list[str]]
 
 

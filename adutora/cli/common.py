@@ -29,14 +29,11 @@ class Home:
 
     def lake(self) -> "Lake":
         """Open the lake."""
-        from adutora.io.connections import resolve, s3_options
+        from adutora.io.connections import lake_options
         from adutora.io.lake import Lake
 
-        lake = self.project.spec.lake
-        options = None
-        if lake.connection:
-            specs = {connection.name: connection for connection in self.project.spec.connections}
-            options = s3_options(resolve(specs, lake.connection, self.root))
+        specs = {connection.name: connection for connection in self.project.spec.connections}
+        options = lake_options(specs, self.project.spec.lake.connection, self.root)
         return Lake(self.lake_root, self.lake_layers, options)
 
 
@@ -48,6 +45,18 @@ def add_home_arguments(parser: argparse.ArgumentParser, *, project: bool = True)
         parser.add_argument(
             "--project", metavar="DIR", help="the project's folder (default: the nearest with adutora.yaml or .adutora)"
         )
+
+
+def add_file_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the pipeline file, which of its pipelines, and the files that are validated with it."""
+    parser.add_argument("file", metavar="FILE", help="the pipeline file")
+    parser.add_argument("--pipeline", metavar="NAME", help="which pipeline, where the file has several")
+    parser.add_argument("--with", dest="others", metavar="FILE", action="append", default=[], help="validate with FILE")
+
+
+def add_output_argument(parser: argparse.ArgumentParser) -> None:
+    """Add `--output text|json`."""
+    parser.add_argument("--output", choices=("text", "json"), default="text", help="how to show it (default: text)")
 
 
 def home_of(loaded: "LoadedPipeline", args: argparse.Namespace) -> Home:

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from adutora.cli.common import add_file_arguments
 from adutora.errors import EXIT_OK, ConfigError
 
 if TYPE_CHECKING:
@@ -23,12 +24,10 @@ def add_parser(subparsers: Any) -> None:
         description="Print the DagConfig of a pipeline as JSON: defaults filled in, edges worked out, and a hash. The "
         "same meaning gives the same bytes.",
     )
-    parser.add_argument("file", metavar="FILE", help="the pipeline file")
-    parser.add_argument("--pipeline", metavar="NAME", help="which pipeline, where the file has several")
+    add_file_arguments(parser)
     parser.add_argument(
         "--explain", action="store_true", help="print each effective value, and which line or default it comes from"
     )
-    parser.add_argument("--with", dest="others", metavar="FILE", action="append", default=[], help="validate with FILE")
     parser.add_argument("--out", metavar="FILE", help="write to FILE (default: standard output)")
     parser.add_argument(
         "--output", choices=("text", "json"), help="form of --explain (default: text); a DagConfig is always JSON"

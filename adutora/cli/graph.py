@@ -5,6 +5,7 @@ import json
 import sys
 from typing import Any
 
+from adutora.cli.common import add_file_arguments, add_output_argument
 from adutora.errors import EXIT_OK
 
 
@@ -15,11 +16,9 @@ def add_parser(subparsers: Any) -> None:
         help="draw a pipeline's stages and tables",
         description="Show which stage reads and writes which table, as text, and with --svg as a picture.",
     )
-    parser.add_argument("file", metavar="FILE", help="the pipeline file")
+    add_file_arguments(parser)
     parser.add_argument("--svg", metavar="OUT.svg", help="write a picture to OUT.svg; `-` is standard output")
-    parser.add_argument("--pipeline", metavar="NAME", help="which pipeline, where the file has several")
-    parser.add_argument("--with", dest="others", metavar="FILE", action="append", default=[], help="validate with FILE")
-    parser.add_argument("--output", choices=("text", "json"), default="text", help="how to show it (default: text)")
+    add_output_argument(parser)
     parser.set_defaults(run=run)
 
 

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from adutora.cli.common import add_output_argument
 from adutora.errors import EXIT_OK
 
 
@@ -20,7 +21,7 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument("folder", nargs="?", metavar="DIR", default=".", help="where (default: here)")
     parser.add_argument("--name", metavar="N", help="name of project and pipeline (default: the folder's)")
-    parser.add_argument("--output", choices=("text", "json"), default="text", help="how to show it (default: text)")
+    add_output_argument(parser)
     parser.set_defaults(run=run)
 
 

@@ -5,7 +5,7 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
-from adutora.cli.common import Home, add_home_arguments, home_here
+from adutora.cli.common import Home, add_home_arguments, add_output_argument, home_here
 from adutora.errors import EXIT_OK, ConfigError
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--connection", metavar="NAME", default="online", help="which store (default: online)")
     parser.add_argument("--prefix", metavar="P", action="append", default=[], help="only this prefix; repeatable")
     parser.add_argument("--limit", metavar="N", type=int, default=20, help="most keys of a prefix (default: 20)")
-    parser.add_argument("--output", choices=("text", "json"), default="text", help="how to show it (default: text)")
+    add_output_argument(parser)
     add_home_arguments(parser)
     parser.set_defaults(run=run)
 

@@ -35,6 +35,11 @@ def run(args: argparse.Namespace) -> int:
     from adutora.runtime.replay import Replay
     from adutora.validate import load_pipeline
 
+    if not Path(args.file).is_file():
+        raise ConfigError(
+            f"there is no {args.file} here, and the pipeline that writes {args.table} is needed",
+            hint="name it with --file FILE",
+        )
     loaded = load_pipeline(args.file)
     table, output = find_table(loaded.pipeline, args.table)
     lake = home_of(loaded, args).lake()

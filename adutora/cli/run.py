@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from adutora.cli.common import add_home_arguments
+from adutora.cli.common import add_file_arguments, add_home_arguments
 from adutora.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -24,8 +24,7 @@ def add_parser(subparsers: Any) -> None:
         help="run a pipeline on this machine",
         description="Run a pipeline on this machine: a process per stage, tables in a local lake.",
     )
-    parser.add_argument("file", metavar="FILE", help="the pipeline file")
-    parser.add_argument("--pipeline", metavar="NAME", help="which pipeline, where the file has several")
+    add_file_arguments(parser)
     parser.add_argument(
         "-p", "--param", metavar="NAME=VALUE", action="append", default=[], help="value of a parameter; repeatable"
     )
@@ -42,7 +41,6 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--parallel", metavar="N", type=_count, help="most stages at once (default: the number of cores)"
     )
-    parser.add_argument("--with", dest="others", metavar="FILE", action="append", default=[], help="validate with FILE")
     parser.add_argument("--output", choices=("text", "json"), default="text", help="summary (default: text)")
     add_home_arguments(parser, project=False)
     parser.set_defaults(run=run)
@@ -140,7 +138,7 @@ def _refuse_unrunnable(config: "DagConfig", selected: list[str]) -> None:
 def _new(args: argparse.Namespace, plan: "Plan") -> "tuple[RunFolder, RunState]":
     from adutora.local import graph
     from adutora.local.schedule import run_info
-    from adutora.local.state import RunFolder, RunState, StageState, new_run_id, runs_dir
+    from adutora.local.state import RunFolder, RunState, StageState, new_run_id, next_number, runs_dir
 
     now = dt.datetime.now(dt.UTC)
     config = plan.config
@@ -160,6 +158,7 @@ def _new(args: argparse.Namespace, plan: "Plan") -> "tuple[RunFolder, RunState]"
         stages=[StageState(stage.name, stage.type) for stage in config.stages],
         selected=graph.select(config, args.only, args.start),
         full_refresh=args.full_refresh,
+        number=next_number(plan.state_dir),
     )
     return folder, state
 

@@ -5,7 +5,7 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
-from adutora.cli.common import add_home_arguments, home_here
+from adutora.cli.common import add_home_arguments, add_output_argument, home_here
 from adutora.errors import EXIT_OK
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--logs", nargs="?", const="", metavar="STAGE", help="print the logs of the run, or of one stage of it"
     )
-    parser.add_argument("--output", choices=("text", "json"), default="text", help="how to show it (default: text)")
+    add_output_argument(parser)
     add_home_arguments(parser)
     parser.set_defaults(run=run)
 

@@ -5,7 +5,7 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
-from adutora.cli.common import Home, add_home_arguments, home_here
+from adutora.cli.common import Home, add_home_arguments, add_output_argument, home_here
 from adutora.errors import EXIT_OK, ConfigError
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument("table", nargs="?", metavar="TABLE", help="a table, layer.name")
     parser.add_argument("--rows", metavar="N", type=int, default=10, help="how many rows to show (default: 10)")
-    parser.add_argument("--output", choices=("text", "json"), default="text", help="how to show it (default: text)")
+    add_output_argument(parser)
     add_home_arguments(parser)
     parser.set_defaults(run=run)
 
@@ -41,8 +41,9 @@ def run(args: argparse.Namespace) -> int:
         else:
             sys.stdout.write(listing_text(rows) if rows else f"no tables in {home.lake_root}\n")
         return EXIT_OK
-    table = one(lake, args.table, args.rows, declared(home, args.table))
-    text = json.dumps(table, indent=2, ensure_ascii=False) + "\n" if args.output == "json" else one_text(table)
+    typed = args.output == "json"
+    table = one(lake, args.table, args.rows, declared(home, args.table), typed=typed)
+    text = json.dumps(table, indent=2, ensure_ascii=False) + "\n" if typed else one_text(table)
     sys.stdout.write(text)
     return EXIT_OK
 

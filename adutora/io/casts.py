@@ -19,7 +19,8 @@ from adutora.io.duck import literal, quote
 from adutora.spec.base import Column
 from adutora.spec.nearest import did_you_mean
 
-_TYPES = {
+# Delta's plain types, by the names that users write.
+DUCK_TYPES = {
     "string": "VARCHAR",
     "long": "BIGINT",
     "integer": "INTEGER",
@@ -59,11 +60,11 @@ class Target:
 def duck_type(delta: str) -> str:
     """Return the DuckDB type of a Delta type. Raises ConfigError with the nearest name."""
     name = delta.strip().lower()
-    if name in _TYPES:
-        return _TYPES[name]
+    if name in DUCK_TYPES:
+        return DUCK_TYPES[name]
     match = _DECIMAL.fullmatch(name)
     if match is None:
-        names = [*_TYPES, "decimal(18,2)"]
+        names = [*DUCK_TYPES, "decimal(18,2)"]
         raise ConfigError(f"{delta!r} is no column type", hint=did_you_mean(delta, names))
     precision, scale = int(match[1]), int(match[2])
     if not 1 <= precision <= 38 or scale > precision:

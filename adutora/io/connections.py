@@ -12,7 +12,10 @@ from adutora.io.secrets import SecretFilter, SecretSource, redact, remember
 if TYPE_CHECKING:
     from adutora.spec.project import Connection as ConnectionSpec
 
-__all__ = ["Connection", "SecretFilter", "redact", "remember", "resolve", "s3_options", "secret_keys"]
+__all__ = [
+    "Connection", "SecretFilter", "declared", "lake_options", "redact", "remember", "resolve", "s3_options",
+    "secret_keys",
+]  # fmt: skip
 
 # Keys that a type reads, and whether it can do without.
 _REQUIRED, _OPTIONAL = True, False
@@ -73,13 +76,28 @@ class Connection:
         return self._source(self.secret_name).read(self._stored(key))
 
     def secrets(self) -> dict[str, str]:
-        """Return every secret key that this type reads and has, with its value. Raises ConfigError as `secret` does."""
+        """Return every secret key that this type reads and has, with its value.
+
+        Raises ConfigError as `secret` does, and where a secret is named in which there is none of them.
+        """
         found: dict[str, str] = {}
         for key, required in secret_keys(self.type, self.settings).items():
             value = self.secret(key) if required else self.optional_secret(key)
             if value:
                 found[key] = value
+        if not found and self.secret_name is not None:
+            raise self._empty(self.secret_name)
         return found
+
+    def _empty(self, secret: str) -> ConfigError:
+        """Return the error for a secret that is named and has nothing: to go on without would fail far from here."""
+        keys = [self._stored(key) for key in secret_keys(self.type, self.settings)]
+        if not keys:
+            return ConfigError(f"connection {self.name} ({self.type}) reads no secret", hint="leave secretRef out")
+        return ConfigError(
+            f"connection {self.name}: secret {secret} has none of the keys {', '.join(keys)}",
+            hint=f"looked for {' and for '.join(self._source(secret).places(key) for key in keys)}",
+        )
 
     def path(self, text: str) -> Path:
         """Return a path of the settings; a relative one counts from the project's folder."""
@@ -109,6 +127,23 @@ def resolve(connections: Mapping[str, "ConnectionSpec"], name: str, project_root
         secret_name=ref.name if ref else None,
         secret_key_names=ref.keys if ref else None,
     )
+
+
+def declared(blocks: Mapping[str, Any]) -> "dict[str, ConnectionSpec]":
+    """Return the connections of a DagConfig as they were declared."""
+    from adutora.spec.project import Connection as ConnectionSpec
+
+    return {name: ConnectionSpec.model_validate(block) for name, block in blocks.items()}
+
+
+def lake_options(
+    connections: Mapping[str, "ConnectionSpec"], name: str | None, project_root: Path
+) -> dict[str, str] | None:
+    """Return the storage options of a lake whose connection is `name`; None without one.
+
+    Raises ConfigError for a connection that is not there or is not of type s3.
+    """
+    return None if name is None else s3_options(resolve(connections, name, project_root))
 
 
 def s3_options(connection: Connection) -> dict[str, str]:

@@ -26,7 +26,6 @@ from adutora.io.lake.store import SYSTEM_FOLDER, checked, open_table, options_fo
 
 _COMPACT_EVERY = 64  # batches; each is one small file until then
 _KEEP_HOURS = 24
-_SEEN = "seen"
 _PLAIN = re.compile(r"[^A-Za-z0-9._/-]")  # what else a name has, such as the brackets of a fan-out, is spelled out
 
 
@@ -66,10 +65,6 @@ class Ledger:
             rows = _read(self._open())
         self._known = _newest(rows)
         return _current(rows)
-
-    def seen(self) -> set[str]:
-        """Return the union of what the batches have under `seen`, a list of texts."""
-        return {name for batch in self.batches() for name in batch.content.get(_SEEN, ())}
 
     def propose(self, batch: Mapping[str, Any]) -> Batch:
         """Write down the next batch. Raises TemporaryError if another process wrote one since this ledger was read."""

@@ -25,7 +25,8 @@ class SourceFile:
     """One version of one file.
 
     `path` is shown to users and goes into `_source`; `version` changes whenever the content may have changed;
-    `size` is in bytes; `local` is where it lies on this machine, None until it is fetched.
+    `size` is in bytes; `local` is where it lies on this machine, None until it is fetched. `digest` speaks of the
+    content alone, None where nobody has asked for it: see `ObjectSource.digest`.
     """
 
     path: str
@@ -33,6 +34,7 @@ class SourceFile:
     version: str
     size: int
     local: Path | None = None
+    digest: str | None = None
 
     @property
     def id(self) -> str:
@@ -60,6 +62,10 @@ class ObjectSource(Protocol):
 
     def fetch(self, file: SourceFile, scratch: Path) -> SourceFile | None:
         """Return the file with `local` set, or None if this version of it is no longer there."""
+        ...
+
+    def digest(self, file: SourceFile) -> str | None:
+        """Return what is the same only for the same content; None if the file is gone. May read the whole file."""
         ...
 
 
@@ -141,7 +147,15 @@ class Folder:
             now = self._file(path, self.root.resolve())
         except FileNotFoundError:
             return None
-        return now if now.version == file.version else None
+        return replace(now, digest=file.digest) if now.version == file.version else None
+
+    def digest(self, file: SourceFile) -> str | None:
+        """Return the SHA-256 of the content."""
+        try:
+            with (self.root / file.path.removeprefix(self._shown)).open("rb") as content:
+                return f"sha256:{hashlib.file_digest(content, 'sha256').hexdigest()}"
+        except FileNotFoundError:
+            return None
 
     def _walk(self, folder: Path, parts: list[str], seen: frozenset[Path]) -> Iterator[Path]:
         part, rest = parts[0], parts[1:]
@@ -213,7 +227,7 @@ class Bucket:
             if is_pattern(part):
                 break
             fixed.append(part)
-        with _answers(self.where):
+        with answers(self.where):
             selector = FileSelector("/".join([self._base, *fixed]), recursive=True, allow_not_found=True)
             infos = [info for info in self._fs.get_file_info(selector) if info.type == FileType.File]
             bucket = self._base.partition("/")[0]
@@ -230,29 +244,50 @@ class Bucket:
         target = scratch / "objects" / f"{name}-{PurePosixPath(file.path).name[-100:]}"
         target.parent.mkdir(parents=True, exist_ok=True)
         key = f"{self._base}/{file.path}"
-        with _answers(self.where):
+        with answers(self.where):
             (before,) = self._fs.get_file_info([key])
             if before.type != FileType.File or self._file(before).version != file.version:
                 return None
-            self._copy(key, target)
+            tag = self._copy(key, target)
             (after,) = self._fs.get_file_info([key])
         if after.type != FileType.File or self._file(after).version != file.version:
             return None
-        return replace(file, local=target)
+        return replace(file, local=target, digest=tag)
 
-    def _copy(self, key: str, target: Path) -> None:
+    def digest(self, file: SourceFile) -> str | None:
+        """Return the object's ETag, which the store tells without sending the content."""
+        from pyarrow.fs import FileType
+
+        if file.digest is not None:
+            return file.digest
+        key = f"{self._base}/{file.path}"
+        with answers(self.where):
+            if self._fs.get_file_info([key])[0].type != FileType.File:
+                return None
+            with self._fs.open_input_stream(key, compression=None) as source:
+                return _tag(source)
+
+    def _copy(self, key: str, target: Path) -> str | None:
         part = target.with_name(target.name + ".part")
         with self._fs.open_input_stream(key, compression=None) as source, part.open("wb") as out:
             while chunk := source.read(_COPY_CHUNK):
                 out.write(chunk)
+            tag = _tag(source)
         part.replace(target)
+        return tag
 
     def _file(self, info: Any) -> SourceFile:
         path = info.path.removeprefix(self._base + "/")
         return SourceFile(path, f"s3://{info.path}", f"{info.size}-{info.mtime_ns}", info.size)
 
 
-class _answers:  # noqa: N801 - reads as a phrase: with _answers(where)
+def _tag(stream: Any) -> str | None:
+    """Return the ETag of an object that is open; None from a store that has none."""
+    found = (stream.metadata() or {}).get("ETag")
+    return f"etag:{found.decode()}" if found else None
+
+
+class answers:  # noqa: N801 - reads as a phrase: with answers(where)
     """Turn errors of a bucket into ours."""
 
     def __init__(self, where: str) -> None:

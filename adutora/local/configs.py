@@ -7,7 +7,7 @@ from pathlib import Path
 
 from adutora.dagconfig import DagConfig
 from adutora.errors import ConfigError
-from adutora.local.state import RunFolder, runs_dir
+from adutora.local.state import RunFolder, all_runs, runs_dir
 
 MOST = 200  # runs that are looked at
 
@@ -15,10 +15,10 @@ MOST = 200  # runs that are looked at
 def configs_of_runs(state_dir: Path) -> Iterator[DagConfig]:
     """Yield the DagConfigs of the latest runs, the newest first; equal ones once, unreadable ones not at all."""
     seen: set[str] = set()
-    # Ids of runs sort by time.
-    for folder in sorted(runs_dir(state_dir).glob("*"), reverse=True)[:MOST]:
+    for state in reversed(all_runs(state_dir)[-MOST:]):
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError, ConfigError):
-            data = json.loads(RunFolder(folder).config_path.read_text(encoding="utf-8"))
+            folder = RunFolder(runs_dir(state_dir) / state.id)
+            data = json.loads(folder.config_path.read_text(encoding="utf-8"))
             if data["hash"] not in seen:
                 config = DagConfig.from_json(data)
                 seen.add(data["hash"])

@@ -20,11 +20,10 @@ def status_of(state: RunState, folder: RunFolder) -> str:
 
 
 def seconds_of(state: RunState) -> float | None:
-    """Return how long a run took; None for one that did not end."""
-    if state.ended_at is None:
+    """Return how long a run worked, without pauses before it was resumed; None for one that did not end."""
+    if state.ended_at is None or state.seconds is None:
         return None
-    begun, ended = (dt.datetime.fromisoformat(text) for text in (state.run.started_at, state.ended_at))
-    return round((ended - begun).total_seconds(), 3)
+    return round(state.seconds, 3)
 
 
 def listing(state_dir: Path) -> list[Json]:

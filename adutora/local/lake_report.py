@@ -65,8 +65,8 @@ def listing_text(rows: list[Json]) -> str:
     return aligned([head, *body], right=frozenset({1, 2, 3}))
 
 
-def one(lake: "Lake", name: str, rows: int, declared: Mapping[str, Any] | None = None) -> Json:
-    """Return what there is to know about a table, with `rows` rows of it as text.
+def one(lake: "Lake", name: str, rows: int, declared: Mapping[str, Any] | None = None, *, typed: bool = False) -> Json:
+    """Return what there is to know about a table, with `rows` rows of it, as text or `typed`: see `Lake.sample`.
 
     `declared` is what a pipeline says of it. Raises ConfigError, naming the nearest, if it is missing.
     """
@@ -76,7 +76,7 @@ def one(lake: "Lake", name: str, rows: int, declared: Mapping[str, Any] | None =
     with tempfile.TemporaryDirectory(prefix="adutora-tables-") as scratch:
         con = duck.connect(None, None, Path(scratch))
         try:
-            columns, sample = lake.sample(con, name, rows)
+            columns, sample = lake.sample(con, name, rows, typed=typed)
             rejected, reasons = _rejected(lake, con, name)
         finally:
             con.close()

@@ -23,6 +23,9 @@ class LineProgress:
     def begin(self, config: DagConfig) -> None:
         """Say which run begins."""
         count = len(self._state.selected)
+        if not count:
+            self.note(f"run {self._state.id} of {config.dag_id} has succeeded: nothing to do")
+            return
         self.note(f"run {self._state.id} of {config.dag_id}, {count} stage{'s' if count != 1 else ''}")
 
     def note(self, text: str) -> None:

@@ -4,40 +4,25 @@ import datetime as dt
 import heapq
 import itertools
 import os
-import random
 import select as selecting
 import shutil
 import signal
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from adutora.dagconfig import DagConfig, StageConfig
-from adutora.errors import (
-    EXIT_FAILED,
-    EXIT_INTERRUPTED,
-    EXIT_OK,
-    EXIT_SOFTWARE,
-    EXIT_TEMPORARY,
-    AdutoraError,
-    ConfigError,
-)
+from adutora.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, EXIT_TEMPORARY, AdutoraError
 from adutora.local import graph
 from adutora.local.processes import Ended, Processes
 from adutora.local.state import RunFolder, RunState, StageState, Status
-from adutora.runtime.outcome import NEVER_RETRIED, Outcome
-from adutora.runtime.substitution import Scope, expand_json, truth
+from adutora.local.tries import FanOut, Try, items_of, outcome_of, take_over
+from adutora.runtime.outcome import Outcome
+from adutora.runtime.substitution import Scope, truth
 from adutora.runtime.task import OUTCOME, TASK, Task
 
 GRACE = 10.0  # seconds between asking a group to end and forcing it
-LONGEST_DELAY = 600.0  # seconds between two tries
-MAX_ITEMS = 1000
-_ENDED_BY = {
-    "SIGKILL": "somebody killed it, or the machine ran out of memory: see resources.memory",
-    "SIGSEGV": "a native library crashed; the log may say where",
-    "SIGABRT": "a native library gave up; the log may say why",
-}
 
 
 class Progress(Protocol):
@@ -62,36 +47,6 @@ class Places:
     lake_layers: dict[str, str]
 
 
-@dataclass
-class Try:
-    """One try of a stage, or of an item of its fan-out, that runs or waits for its time."""
-
-    stage: StageConfig
-    item: Any = None
-    index: int | None = None
-    number: int = 0
-    started: float = 0.0
-    deadline: float = 0.0
-    killed: float | None = None  # when it was asked to end
-    timed_out: bool = False
-    memory: int | None = None
-
-    @property
-    def id(self) -> str:
-        """Id among the processes of this run."""
-        return self.stage.name if self.index is None else f"{self.stage.name}[{self.index}]"
-
-
-@dataclass
-class FanOut:
-    """Items of a fan-out that have not started, and outcomes of those that have ended."""
-
-    waiting: list[tuple[int, Any]]
-    running: int = 0
-    outcomes: dict[int, Outcome] = field(default_factory=dict)
-    failed: Outcome | None = None
-
-
 class Runner:
     """One run on this machine."""
 
@@ -114,7 +69,8 @@ class Runner:
         self._fans: dict[str, FanOut] = {}
         self._begun: dict[str, float] = {}
         self._interrupts = 0
-        self._deadline = time.monotonic() + config.timeout if config.timeout else None
+        self._started, self._worked = time.monotonic(), state.seconds or 0.0
+        self._deadline = self._started + config.timeout if config.timeout else None
 
     def run(self) -> int:
         """Run to the end. Returns the exit code; the state is saved whenever it changes."""
@@ -126,7 +82,7 @@ class Runner:
         os.set_blocking(wake, False)
         old = signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
         try:
-            self.folder.save(self.state)
+            self._save()
             while self._step():
                 ready, _, _ = selecting.select([self._processes.fileno(), wake], [], [], self._pause())
                 if wake in ready:
@@ -195,7 +151,7 @@ class Runner:
             if not truth(stage.when, scope):
                 self._skip(state, f"when: {stage.when if isinstance(stage.when, str) else 'false'} is false")
                 return True
-            items = self._items(stage, scope)
+            items = items_of(stage, scope)
         except AdutoraError as error:
             outcome = Outcome()
             outcome.fail(error)
@@ -212,19 +168,6 @@ class Runner:
             if not items:
                 self._gather(stage)
         return True
-
-    @staticmethod
-    def _items(stage: StageConfig, scope: Scope) -> list[Any] | None:
-        if stage.for_each is None:
-            return None
-        values = expand_json(stage.for_each["values"], scope)
-        if not isinstance(values, list):
-            raise ConfigError(f"forEach.values of {stage.name!r} is {values!r}", hint="it must be a list")
-        if len(values) > MAX_ITEMS:
-            raise ConfigError(
-                f"forEach.values of {stage.name!r} has {len(values):,} values", hint=f"at most {MAX_ITEMS:,}"
-            )
-        return values
 
     def _start_items(self, name: str, fan: FanOut) -> None:
         most = int(self.config.stage(name).for_each["maxParallel"])  # type: ignore[index]
@@ -277,21 +220,20 @@ class Runner:
         task.task_dir.mkdir(parents=True, exist_ok=True)
         (task.task_dir / OUTCOME).unlink(missing_ok=True)
         task.save(task.task_dir / TASK)
-        one.started = time.monotonic()
-        one.deadline = one.started + one.stage.timeout
-        one.killed, one.timed_out = None, False
+        one.begin(time.monotonic())
         self._running[one.id] = one
         self._processes.start(
             one.id, task.task_dir, self.folder.config_path, self.folder.log_path(one.stage.name, one.index)
         )
-        self._tell(state, f"{_item(one)}started" + (f", try {one.number}" if one.number > 1 else ""))
+        self._tell(state, f"{one.label}started" + (f", try {one.number}" if one.number > 1 else ""))
 
     def _take(self, ended: Ended) -> None:
         """Take in that a process ended."""
         one = self._running.pop(ended.id, None)
         if one is None:
             return
-        outcome = self._outcome(one, ended)
+        path = self.folder.stage_dir(one.stage.name, one.index) / OUTCOME
+        outcome = outcome_of(one, ended, path, interrupted=bool(self._interrupts))
         stopped = self._interrupts and outcome.exit_code != EXIT_OK
         if outcome.exit_code != EXIT_OK and not stopped and self._retry(one, outcome):
             return
@@ -307,46 +249,21 @@ class Runner:
         if fan.running == 0 and (not fan.waiting or fan.failed or self._interrupts):
             self._gather(one.stage, stopped=bool(stopped))
 
-    def _outcome(self, one: Try, ended: Ended) -> Outcome:
-        """Return the outcome that a process left, or one that says why it left none."""
-        try:
-            outcome = Outcome.load(self.folder.stage_dir(one.stage.name, one.index) / OUTCOME)
-        except (OSError, ValueError, TypeError):
-            outcome = Outcome(exit_code=EXIT_SOFTWARE)
-            name = signal.Signals(ended.signal).name if ended.signal else None
-            outcome.error = f"its process was ended by {name}" if name else f"its process ended with code {ended.code}"
-            outcome.reason = "Killed" if name else "NoOutcome"
-            outcome.hint = _ENDED_BY.get(name or "", "its log may say why")
-        outcome.peak_memory = max(ended.peak, outcome.peak_memory or 0)
-        if one.timed_out and outcome.exit_code != EXIT_OK:
-            outcome.exit_code, outcome.reason = EXIT_TEMPORARY, "Timeout"
-            outcome.error = f"took longer than its timeout of {one.stage.timeout} s"
-            outcome.hint = "raise timeout, or make it do less"
-        elif outcome.exit_code == EXIT_INTERRUPTED and not self._interrupts:
-            outcome.exit_code = EXIT_TEMPORARY
-            outcome.error = "its process was told to stop"
-        if ended.code == EXIT_OK and outcome.exit_code != EXIT_OK:
-            outcome.exit_code = EXIT_SOFTWARE
-        return outcome
-
     def _retry(self, one: Try, outcome: Outcome) -> bool:
-        """Plan another try, with back-off and jitter, if the failure may pass and tries are left."""
-        if outcome.exit_code in NEVER_RETRIED or one.number > one.stage.retries:
+        """Plan another try, if the failure may pass and tries are left."""
+        delay = one.again_in(outcome)
+        if delay is None:
             return False
-        delay = min(LONGEST_DELAY, one.stage.retry_delay * 2 ** (one.number - 1)) * random.uniform(0.5, 1.0)  # noqa: S311
-        if outcome.reason == "OOMKilled":
-            most = one.stage.resources.get("maxMemory") or one.stage.resources["memory"]
-            one.memory = min(most, 2 * (one.memory or one.stage.resources["memory"]))
         heapq.heappush(self._later, (time.monotonic() + delay, next(self._order), one))
         state = self.state.stage(one.stage.name)
-        self._tell(state, f"{_item(one)}try {one.number} failed: {outcome.error}; again in {delay:.0f} s")
+        self._tell(state, f"{one.label}try {one.number} failed: {outcome.error}; again in {delay:.0f} s")
         return True
 
     # Ends
 
     def _end(self, stage: StageConfig, outcome: Outcome, *, stopped: bool = False) -> None:
         state = self.state.stage(stage.name)
-        _copy(outcome, state)
+        take_over(outcome, state)
         state.duration = time.monotonic() - self._begun[stage.name]
         limit = stage.resources.get("memory")
         if limit and outcome.peak_memory and outcome.peak_memory > limit:
@@ -364,26 +281,12 @@ class Runner:
             self._fail(state, outcome)
 
     def _fail(self, state: StageState, outcome: Outcome) -> None:
-        _copy(outcome, state)
+        take_over(outcome, state)
         state.status = "failed"
         self._tell(state, f"failed: {outcome.error}")
 
     def _gather(self, stage: StageConfig, *, stopped: bool = False) -> None:
-        """Make one outcome of those of all items."""
-        fan = self._fans.pop(stage.name)
-        outcomes = [fan.outcomes[index] for index in sorted(fan.outcomes)]
-        whole = Outcome() if fan.failed is None else fan.failed
-        for name in ("rows_in", "rows_out", "rows_rejected"):
-            counts = [value for each in outcomes if (value := getattr(each, name)) is not None]
-            setattr(whole, name, sum(counts) if counts else None)
-        whole.tables = [table for each in outcomes for table in each.tables]
-        whole.warnings = [warning for each in outcomes for warning in each.warnings]
-        whole.peak_memory = max((each.peak_memory or 0 for each in outcomes), default=None)
-        names = sorted({name for each in outcomes for name in each.outputs})
-        whole.outputs = {name: [each.outputs.get(name) for each in outcomes] for name in names}
-        if stopped and whole.exit_code == EXIT_OK:
-            whole.exit_code = EXIT_INTERRUPTED
-        self._end(stage, whole, stopped=stopped)
+        self._end(stage, self._fans.pop(stage.name).outcome(stopped=stopped), stopped=stopped)
 
     def _enforce(self) -> None:
         """Ask what is past its time to end, and force what does not listen."""
@@ -424,21 +327,13 @@ class Runner:
             self.state.status, code = "succeeded", EXIT_OK
         self.state.exit_code = code
         self.state.ended_at = dt.datetime.now(dt.UTC).isoformat()
-        self.folder.save(self.state)
+        self._save()
         return code
 
-    def _tell(self, state: StageState, text: str) -> None:
+    def _save(self) -> None:
+        self.state.seconds = self._worked + time.monotonic() - self._started
         self.folder.save(self.state)
+
+    def _tell(self, state: StageState, text: str) -> None:
+        self._save()
         self._progress.stage(state, text)
-
-
-def _item(one: Try) -> str:
-    return "" if one.index is None else f"item {one.index} "
-
-
-def _copy(outcome: Outcome, state: StageState) -> None:
-    for name in (
-        "rows_in", "rows_out", "rows_rejected", "cached", "message", "error", "hint", "reason", "peak_memory",
-        "outputs", "metrics", "tables", "warnings", "exit_code",
-    ):  # fmt: skip
-        setattr(state, name, getattr(outcome, name))

@@ -48,16 +48,15 @@ def samples(
 
 def main(request: Path, config_path: Path) -> int:
     """Read the samples that `request` asks for and leave them beside it, as a JSON list of texts."""
-    from adutora.io.connections import resolve, s3_options
     from adutora.io.lake import Lake
-    from adutora.spec.project import Connection
 
     asked = json.loads(request.read_text())
     config = DagConfig.from_json(json.loads(config_path.read_text()))
     name, options = config.lake.get("connection"), None
     if name is not None:
-        specs = {key: Connection.model_validate(value) for key, value in config.connections.items()}
-        options = s3_options(resolve(specs, name, Path(asked["project_root"])))
+        from adutora.io.connections import declared, lake_options
+
+        options = lake_options(declared(config.connections), name, Path(asked["project_root"]))
     lake = Lake(asked["root"], asked["layers"], options)
     texts = [_sample(lake, table) for table in asked["tables"]]
     request.with_name("samples.json").write_text(json.dumps(texts))

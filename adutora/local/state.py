@@ -66,6 +66,8 @@ class RunState:
     exit_code: int | None = None
     full_refresh: bool = False
     lake_layers: dict[str, str] = field(default_factory=dict)
+    number: int = 0  # counts the runs of a folder, whatever the clock says
+    seconds: float | None = None  # of work: pauses between resumptions do not count
 
     def stage(self, name: str) -> StageState:
         """Return a stage by name. Raises KeyError."""
@@ -166,12 +168,25 @@ def writable(state_dir: Path) -> Iterator[None]:
 
 
 def all_runs(state_dir: Path) -> list[RunState]:
-    """Return every run that can be read, the oldest first."""
+    """Return every run that can be read, in the order in which they were begun."""
     states = []
     for path in sorted(runs_dir(state_dir).glob("*/run.json")):
         with contextlib.suppress(ConfigError):
             states.append(RunFolder(path.parent).load())
-    return sorted(states, key=lambda state: (state.run.started_at, state.id))
+    return sorted(states, key=lambda state: (state.number, state.run.started_at, state.id))
+
+
+def next_number(state_dir: Path) -> int:
+    """Return the number of a new run: one more than the last one's, though the clock may have been set back since."""
+    path = state_dir / "last-run"
+    with (state_dir / "last-run.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            last = int(path.read_text())
+        except (OSError, ValueError):  # the first run, or the file is gone
+            last = max((state.number for state in all_runs(state_dir)), default=0)
+        replace_text(path, str(last + 1))
+    return last + 1
 
 
 def find_run(state_dir: Path, name: str) -> RunFolder:

@@ -1,6 +1,5 @@
 """The end of a run: what each stage did, and what stands in the tables now."""
 
-import datetime as dt
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -19,16 +18,8 @@ def json_summary(state: RunState, folder: RunFolder) -> str:
 def text_summary(state: RunState, folder: RunFolder, samples: Sequence[str]) -> str:
     """Return a table of stages, the samples of its results, and where to look further."""
     parts = [_stages(state), *_troubles(state, folder), *samples]
-    seconds = _seconds(state)
-    parts.append(f"{state.status} in {seconds:.1f} s · run {state.id} · {folder.path}")
+    parts.append(f"{state.status} in {state.seconds or 0:.1f} s · run {state.id} · {folder.path}")
     return "\n".join(part.rstrip("\n") + "\n" for part in parts)
-
-
-def _seconds(state: RunState) -> float:
-    if state.ended_at is None:
-        return 0.0
-    begun, ended = (dt.datetime.fromisoformat(text) for text in (state.run.started_at, state.ended_at))
-    return max(0.0, (ended - begun).total_seconds())  # the clock may have been set back
 
 
 def _stages(state: RunState) -> str:

@@ -26,8 +26,9 @@ def after_write(
 ) -> str:
     """Return a relation: what stands in the lake and stays there, and the rows of `relation`.
 
-    `gone` is a relation of partition values: those partitions go whole. The result is exact, but for a merge with
-    `latestBy` in which an older row asks for a deletion: it may count the row as deleted that the lake keeps.
+    `gone` is a relation of partition values: those partitions go whole. The result is exact, but for older rows of a
+    merge with `latestBy`: the lake leaves them out, and here they take the place of the newer, delete it, or bring a
+    deleted key back.
     """
     stays = None
     if output.mode != "overwrite" and lake.exists(table.name):

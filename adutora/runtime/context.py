@@ -11,16 +11,16 @@ import duckdb
 from adutora.dagconfig import StageConfig, digest
 from adutora.errors import ConfigError
 from adutora.io import duck
-from adutora.io.connections import Connection, resolve
 from adutora.io.lake import Commit, Lake
+from adutora.io.memory import give_back
 from adutora.runtime.outcome import Outcome
 from adutora.runtime.substitution import Scope, substitute
 from adutora.runtime.task import Task
 from adutora.spec.base import Input, Output, Resources, Spec, Table
-from adutora.spec.project import Connection as ConnectionSpec
 from adutora.stages import spec_model
 
 if TYPE_CHECKING:
+    from adutora.io.connections import Connection
     from adutora.io.files import Reading
     from adutora.io.ledger import Batch, Ledger
 
@@ -109,14 +109,15 @@ class StageContext:
         name = self.task.config.lake.get("connection")
         if name is None:
             return None
-        from adutora.io.connections import s3_options
+        from adutora.io.connections import declared, lake_options
 
-        return s3_options(self.connection(name))
+        return lake_options(declared(self.task.config.connections), name, self.task.project_root)
 
-    def connection(self, name: str) -> Connection:
+    def connection(self, name: str) -> "Connection":
         """Return a connection with its secrets. Raises ConfigError for one that is not declared."""
-        specs = {key: ConnectionSpec.model_validate(value) for key, value in self.task.config.connections.items()}
-        return resolve(specs, name, self.task.project_root)
+        from adutora.io.connections import declared, resolve
+
+        return resolve(declared(self.task.config.connections), name, self.task.project_root)
 
     def table_spec(self, name: str) -> Table:
         """Return the description of a table, a bare one where the pipeline gives none."""
@@ -131,6 +132,7 @@ class StageContext:
 
         for item, raw in zip(self.inputs, self.raw_inputs, strict=True):
             load_input(self, item, raw)
+        give_back()
 
     def write(
         self, relation: str, *, rejected: str | None = None, rows_in: int | None = None, preserving: bool = False

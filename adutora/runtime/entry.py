@@ -15,13 +15,14 @@ from adutora.errors import EXIT_INTERRUPTED, EXIT_TEMPORARY, AdutoraError, Confi
 from adutora.io.secrets import SecretFilter, redact
 from adutora.runtime.context import StageContext
 from adutora.runtime.outcome import Outcome
+from adutora.runtime.stopping import Stopped, stop
 from adutora.runtime.task import OUTCOME, TASK, Task
 
 
 def main(task_dir: Path, config_path: Path) -> int:
     """Run the task that stands in `task_dir`. Returns the exit code; the outcome stands beside the task."""
-    signal.signal(signal.SIGTERM, _stop)
-    log = _log()
+    signal.signal(signal.SIGTERM, stop)
+    log = stage_log()
     try:
         task = Task.load(task_dir / TASK, config_path)
     except Exception as error:
@@ -50,7 +51,7 @@ def run_task(task: Task, log: logging.Logger) -> Outcome:
     log.info("stage %s of run %s, try %d", task.label, task.run_id, task.attempt)
     try:
         run = _runner(ctx)
-        if task.stage.cache and _cached(ctx):
+        if task.stage.cache and _is_cached(ctx):
             ctx.outcome.cached = True
             log.info("nothing has changed since the last success: no work")
         else:
@@ -64,7 +65,7 @@ def run_task(task: Task, log: logging.Logger) -> Outcome:
     except BaseException as error:
         sys.stderr.write(redact(traceback.format_exc()))
         ctx.outcome.fail(error)
-        if isinstance(error, _Stopped):
+        if isinstance(error, Stopped):
             ctx.outcome.exit_code, ctx.outcome.reason = EXIT_INTERRUPTED, "Stopped"
     finally:
         shutil.rmtree(task.task_dir / "scratch", ignore_errors=True)
@@ -82,29 +83,16 @@ def _runner(ctx: StageContext):  # type: ignore[no-untyped-def]
     return stages.runner(ctx.config.type)
 
 
-def _cached(ctx: StageContext) -> bool:
-    """Say whether the last success had the same configuration, code and input versions."""
-    ctx.load_inputs()
-    marker = _marker(ctx)
-    if not marker.is_file() or ctx.task.full_refresh:
-        return False
-    fingerprint, _, version = marker.read_text().partition(" ")
-    table = ctx.output.table if ctx.output else None
-    stands = "-" if table is None else str(ctx.lake.version(table))
-    return fingerprint == ctx.fingerprint and version == stands
+def _is_cached(ctx: StageContext) -> bool:
+    from adutora.runtime.cache import is_cached
+
+    return is_cached(ctx)
 
 
 def _remember(ctx: StageContext) -> None:
-    marker = _marker(ctx)
-    marker.parent.mkdir(parents=True, exist_ok=True)
-    version = "-" if ctx.output is None else str(ctx.lake.version(ctx.output.table))
-    part = marker.with_suffix(f".{os.getpid()}")
-    part.write_text(f"{ctx.fingerprint} {version}")
-    part.replace(marker)
+    from adutora.runtime.cache import remember
 
-
-def _marker(ctx: StageContext) -> Path:
-    return ctx.task.state_dir / "cache" / ctx.task.config.dag_id / ctx.task.label
+    remember(ctx)
 
 
 def peak_memory() -> int:
@@ -113,15 +101,8 @@ def peak_memory() -> int:
     return usage if sys.platform == "darwin" else usage * 1024
 
 
-class _Stopped(BaseException):
-    """The process was told to stop."""
-
-
-def _stop(*_: object) -> None:
-    raise _Stopped
-
-
-def _log() -> logging.Logger:
+def stage_log() -> logging.Logger:
+    """Return the log of a stage: lines on standard error, secrets masked."""
     log = logging.getLogger("adutora.stage")
     log.handlers.clear()
     handler = logging.StreamHandler(sys.stderr)

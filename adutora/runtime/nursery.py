@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from adutora.errors import EXIT_TEMPORARY
+from adutora.io.memory import give_back
 
 _PR_SET_PDEATHSIG = 1
 STOPPING = 5.0  # seconds between SIGTERM and SIGKILL when the runner has gone
@@ -69,6 +70,7 @@ def _preload() -> None:
 
     gc.freeze()  # a collection in a child would write to every page that it shares with us
     gc.enable()
+    give_back()  # from here on we only wait
 
 
 class Nursery:

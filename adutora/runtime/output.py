@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from adutora.errors import AdutoraError, DataError
 from adutora.io.duck import quote
 from adutora.io.lake import WriteRequest, WriteResult
+from adutora.io.memory import give_back
 from adutora.runtime.check_run import column_types
 from adutora.runtime.prepare import Preparation, Prepared, schema_mode
 from adutora.spec.base import Output, Table
@@ -56,6 +57,7 @@ def write_output(
     _refuse_empty(table, output, prepared, ctx)
     request = write_request(table, output, commit, prepared)
     request = replace(request, full_refresh=full_refresh, replaces_partitions=gone)
+    give_back()  # the buffers and the code of what was read, before the lake takes its own
     result = ctx.lake.write(ctx.con, request)
     if result.rows != prepared.rows and not result.repeated:
         raise AdutoraError(f"{table.name}: {prepared.rows} rows were handed over and {result.rows} written")

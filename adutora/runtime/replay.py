@@ -69,7 +69,7 @@ class Replay:
     @property
     def store(self) -> Store:
         """Where the lake's tables lie: a replay changes rejected rows in ways that no stage does."""
-        return self.lake._store
+        return self.lake.store
 
     def run(self) -> Replayed:
         """Replay all rejected rows of the table.

@@ -1,7 +1,5 @@
 """Files in a bucket, on a real S3 gateway."""
 
-import socket
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,52 +8,11 @@ import pytest
 
 from adutora.errors import ConfigError, TemporaryError
 from adutora.io.connections import Connection
-from adutora.io.objects import ObjectSource, open_source
+from adutora.io.objects import Bucket, open_source
 from adutora.spec.project import FolderConnection, RedisConnection, S3Connection
+from tests.integration.gateway import Gateway
 
 pytestmark = pytest.mark.integration
-
-
-class Gateway:
-    """A versitygw over a folder."""
-
-    def __init__(self, program: str, folder: Path) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = int(probe.getsockname()[1])
-        self.bucket = folder / "s3" / "uploads"
-        self.bucket.mkdir(parents=True)
-        self._secrets = folder / ".adutora" / "secrets" / "uploads"
-        self._secrets.mkdir(parents=True)
-        self.project = folder
-        address = f"127.0.0.1:{self.port}"
-        command = [program, "--port", address, "--access", "test", "--secret", "secret-key", "posix"]
-        self.process = subprocess.Popen(
-            [*command, str(folder / "s3")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline:
-            try:
-                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
-                return
-            except OSError:
-                time.sleep(0.05)
-        raise AssertionError("versitygw does not answer")
-
-    def put(self, key: str, content: bytes) -> None:
-        path = self.bucket / key
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-
-    def source(self, prefix: str | None = None, secret: str = "secret-key", bucket: str = "uploads") -> ObjectSource:
-        (self._secrets / "accessKey").write_text("test")
-        (self._secrets / "secretKey").write_text(secret)
-        settings = S3Connection(bucket=bucket, prefix=prefix, endpoint=f"http://127.0.0.1:{self.port}")
-        return open_source(Connection("uploads", "s3", settings, self.project, "uploads"), self.project)
-
-    def stop(self) -> None:
-        self.process.kill()
-        self.process.wait()
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +47,32 @@ def test_a_newer_version_is_not_taken_for_the_listed_one(gateway: Gateway, tmp_p
     assert new.id != old.id
     (gateway.bucket / "versions" / "a.csv").unlink()
     assert source.fetch(new, tmp_path) is None
+
+
+def test_an_object_that_is_put_again_has_the_digest_it_had(gateway: Gateway, tmp_path: Path) -> None:
+    source = gateway.source()
+    assert isinstance(source, Bucket)
+
+    def put(content: bytes) -> None:
+        with source._fs.open_output_stream("uploads/digests/a.csv") as stream:
+            stream.write(content)
+
+    put(b"a\n1\n")
+    (first,) = source.find("digests/a.csv")
+    fetched = source.fetch(first, tmp_path)
+    assert fetched is not None
+    assert fetched.digest == source.digest(first)
+    assert (fetched.digest or "").startswith("etag:")
+    time.sleep(1.1)  # times of change come in whole seconds
+    put(b"a\n1\n")
+    (again,) = source.find("digests/a.csv")
+    assert again.version != first.version
+    assert source.digest(again) == fetched.digest
+    put(b"a\n2\n")
+    (changed,) = source.find("digests/a.csv")
+    assert source.digest(changed) != fetched.digest
+    (gateway.bucket / "digests" / "a.csv").unlink()
+    assert source.digest(changed) is None
 
 
 def test_errors_say_what_happens_next(gateway: Gateway) -> None:

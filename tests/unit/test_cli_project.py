@@ -176,7 +176,7 @@ def test_tables_are_listed(shop: Path, call: Call) -> None:
 def test_one_table(shop: Path, call: Call) -> None:
     table = json.loads(call("tables", "silver.orders", "--rows", "2", "--project", shop, "--output", "json")[1])
     assert (table["rows"], table["key"], len(table["sample"])) == (6, ["order_id"], 2)
-    assert table["sample"][0] == {"order_id": "1", "day": "2026-01-30", "store": "Centro", "amount": "120.50"}
+    assert table["sample"][0] == {"order_id": 1, "day": "2026-01-30", "store": "Centro", "amount": "120.50"}
     assert table["columns"][3] == {"name": "amount", "type": "decimal(12,2)", "description": "Gross amount"}
     assert table["rejected"]["rows"] == 2
     assert {each["reason"] for each in table["rejected"]["reasons"]} == {

@@ -9,6 +9,7 @@ import pytest
 
 from adutora.errors import ConfigError
 from adutora.io.connections import Connection, SecretFilter, redact, remember, resolve, s3_options, secret_keys
+from adutora.io.online import open_store
 from adutora.spec.project import Connection as ConnectionSpec
 
 
@@ -41,6 +42,17 @@ def test_unknown_connection_names_the_nearest(tmp_path: Path) -> None:
         resolve({"books-api": spec(slack={})}, "books-ap", tmp_path)
     with pytest.raises(ConfigError, match="the Project has: none"):
         resolve({}, "x", tmp_path)
+
+
+def test_a_secret_that_has_nothing_is_told_before_a_store_is_asked(tmp_path: Path) -> None:
+    redis = resolved(tmp_path, redis={"host": "here"}, secretRef={"name": "online"})
+    with pytest.raises(ConfigError, match="secret online has none of the keys user, password") as told:
+        open_store(redis, tmp_path)
+    for key in ("user", "password"):
+        assert str(tmp_path / ".adutora" / "secrets" / "online" / key) in (told.value.hint or "")
+    put(tmp_path, "password", "s3cret-word", "online")
+    open_store(redis, tmp_path).close()
+    assert resolved(tmp_path, redis={"host": "here"}).secrets() == {}
 
 
 def test_secret_from_file_without_its_last_newline(tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -15,28 +14,15 @@ from hypothesis import strategies as st
 from adutora.errors import AdutoraError, ConfigError, DataError
 from adutora.io import duck
 from adutora.io.files import Reading, ReadOptions, read_files, recovering
-from adutora.io.objects import SourceFile, local_file
-from adutora.spec.base import Column, Csv
-
-Content = str | bytes
+from adutora.spec.base import Csv
+from tests.unit.files import Content, FileBench
 
 
-class Files:
-    """Writes files and reads them."""
-
-    def __init__(self, folder: Path, con: duckdb.DuckDBPyConnection) -> None:
-        self.folder, self.con = folder, con
-
-    def put(self, name: str, content: Content) -> SourceFile:
-        path = self.folder / name
-        path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        return local_file(path, name)
+class Files(FileBench):
+    """CSV files; a lazy relation is mended as a stage mends it."""
 
     def read(self, *contents: Content, columns: list[str] | None = None, csv: Any = None, **options: Any) -> Reading:
-        files = [self.put(f"f{index}.csv", content) for index, content in enumerate(contents)]
-        declared = [Column(name=c.partition(":")[0], type=c.partition(":")[2]) for c in columns or []] or None
-        opts = ReadOptions("csv", csv=Csv.model_validate(csv or {}), columns=declared, **options)
-        return read_files(self.con, files, options=opts, relation="t", rejects="bad", scratch=self.folder)
+        return self.load("csv", contents, columns, csv=Csv.model_validate(csv or {}), **options)
 
     def rows(self, reading: Reading, query: str = "SELECT * FROM t") -> list[tuple[Any, ...]]:
         def action() -> list[tuple[Any, ...]]:
@@ -46,12 +32,6 @@ class Files:
 
     def texts(self, reading: Reading) -> list[tuple[Any, ...]]:
         return self.rows(reading, "SELECT CAST(COLUMNS(*) AS VARCHAR) FROM t")
-
-    def types(self) -> dict[str, str]:
-        return {row[0]: row[1] for row in self.con.execute("DESCRIBE t").fetchall()}
-
-    def bad(self) -> list[tuple[str, str, str]]:
-        return self.con.execute("SELECT * FROM bad").fetchall()
 
 
 @pytest.fixture
@@ -370,3 +350,10 @@ def test_every_record_of_garbage_is_a_row_or_set_aside(files: Files, parts: list
     rows = files.rows(reading)
     assert reading.rows_in == len(rows) + len(files.bad())
     assert "".join(parts).count("a") <= str([rows, files.bad()]).count("a")
+
+
+@pytest.mark.parametrize("columns", [None, ["a:long"]])
+def test_a_name_that_stands_twice_in_the_header_is_told_with_its_line(files: Files, columns: list[str] | None) -> None:
+    reading = files.read("\n\na,b, A ,,\n1,2,3,4,5\n", "x,y\n1,2\n" if columns is None else "a\n1\n", columns=columns)
+    assert reading.warnings == ["f0.csv:3: column 3 is named 'A', which is taken: it is read as 'A_1'"]
+    assert files.read("a,b\n1,2\n").warnings == []

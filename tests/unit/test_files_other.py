@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -19,36 +18,19 @@ from adutora.io.files import Reading, ReadOptions, format_of, read_files
 from adutora.io.files.logs import group_names
 from adutora.io.objects import local_file
 from adutora.spec.base import Column, Log
+from tests.unit.files import Content, FileBench
 
-Content = str | bytes
 
-
-class Files:
-    """Writes files and reads them; every record is a row or was set aside."""
-
-    def __init__(self, folder: Path, con: duckdb.DuckDBPyConnection) -> None:
-        self.folder, self.con = folder, con
+class Files(FileBench):
+    """Files of any format; every record is a row or was set aside."""
 
     def read(self, fmt: str, *contents: Content, columns: list[str] | None = None, **options: Any) -> Reading:
-        files = []
-        for index, content in enumerate(contents):
-            path = self.folder / f"f{index}.{fmt}"
-            path.write_bytes(content if isinstance(content, bytes) else content.encode())
-            files.append(local_file(path, path.name))
-        declared = [Column(name=c.partition(":")[0], type=c.partition(":")[2]) for c in columns or []] or None
-        opts = ReadOptions(fmt, columns=declared, **options)
-        reading = read_files(self.con, files, options=opts, relation="t", rejects="bad", scratch=self.folder)
+        reading = self.load(fmt, contents, columns, **options)
         assert reading.rows_in == len(self.rows()) + len(self.bad())
         return reading
 
     def rows(self) -> list[tuple[Any, ...]]:
         return self.con.execute("SELECT CAST(COLUMNS(*) AS VARCHAR) FROM t").fetchall()
-
-    def types(self) -> dict[str, str]:
-        return {row[0]: row[1] for row in self.con.execute("DESCRIBE t").fetchall()}
-
-    def bad(self) -> list[tuple[str, str, str]]:
-        return self.con.execute("SELECT * FROM bad").fetchall()
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import pytest
 from adutora.errors import ConfigError, DataError, TemporaryError
 from adutora.io.objects import Folder, SourceFile
 from adutora.runtime.context import StageContext
+from adutora.stages.ingest import run as ingest
 from adutora.stages.ingest.run import run
 from adutora.stages.ingest.spec import Ingest
 
@@ -90,6 +91,43 @@ def test_each_version_of_a_file_is_loaded_once(stage: Stage) -> None:
     assert ctx.lake.version(TABLE) == version
 
 
+def touch(path: Path, seconds: int) -> None:
+    os.utime(path, (seconds, seconds))
+
+
+def test_a_touched_file_is_no_new_one_and_a_changed_one_of_the_same_size_is(stage: Stage) -> None:
+    first = stage.put("a.csv", "a\n1\n")
+    stage.run("r-1")
+    for seconds in (10, 2_000_000_000):
+        touch(first, seconds)
+        assert figures(stage.run(f"r-{seconds}")) == (0, 0, 0)
+    first.write_text("a\n2\n")
+    touch(first, 20)
+    ctx = stage.run("r-4")
+    assert figures(ctx) == (1, 1, 0)
+    assert stage.rows(ctx, "a") == [(1,), (2,)]
+    touch(first, 30)
+    stage.put("b.csv", "a\n3\n")
+    assert figures(stage.run("r-5")) == (1, 1, 0)
+
+
+def test_a_file_of_a_dead_batch_that_was_touched_is_loaded_once(stage: Stage) -> None:
+    path = stage.put("a.csv", "a\n1\n")
+    dead = stage.context("r-1")
+
+    def die(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    dead.write = die  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        stage.run(ctx=dead)
+    touch(path, 10)
+    ctx = stage.run("r-2")
+    assert (figures(ctx), ctx.outcome.warnings) == ((1, 1, 0), [])
+    assert figures(stage.run("r-3")) == (0, 0, 0)
+    assert stage.rows(ctx, "a") == [(1,)]
+
+
 def test_a_retry_after_the_commit_tells_the_same_and_writes_nothing(stage: Stage) -> None:
     stage.put("a.csv", "a\n1\n2,3\n")
     ctx = stage.run("r-1")
@@ -162,19 +200,18 @@ def test_a_failed_check_leaves_the_batch_to_the_next_run(stage: Stage) -> None:
     assert stage.rows(ctx, "a") == [(1,), (2,)]
 
 
-def test_two_runs_at_once_load_a_file_once(stage: Stage) -> None:
+def test_two_runs_at_once_load_a_file_once(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     stage.put("a.csv", "a\n1\n")
     slow = stage.context("r-1")
-    ledger = slow.ledger("files")
-    original = ledger.seen
 
-    def seen() -> set[str]:
-        before = original()
+    def fresh(*given: Any) -> list[SourceFile]:
+        monkeypatch.undo()
+        before = original(*given)
         stage.run("r-2")
         return before
 
-    ledger.seen = seen  # type: ignore[method-assign]
-    slow.ledger = lambda _name: ledger  # type: ignore[method-assign]
+    original = ingest._fresh
+    monkeypatch.setattr(ingest, "_fresh", fresh)
     with pytest.raises(TemporaryError):
         stage.run(ctx=slow)
     assert stage.rows(stage.run("r-3"), "a, _run_id") == [(1, "r-2")]

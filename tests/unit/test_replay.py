@@ -258,3 +258,11 @@ def test_the_command(stage_context: Maker, tmp_path: Path, capsys: pytest.Captur
     with pytest.raises(ConfigError, match=r"no stage of shop writes silver\.order") as caught:
         args.run(args)
     assert caught.value.hint == "did you mean `silver.orders`?"
+
+
+def test_without_a_pipeline_file_the_option_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    args = argparse.Namespace(file="pipeline.yaml", table="silver.orders")
+    with pytest.raises(ConfigError, match=r"no pipeline\.yaml here.*silver\.orders") as told:
+        command.run(args)
+    assert told.value.hint == "name it with --file FILE"

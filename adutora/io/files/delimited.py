@@ -56,7 +56,7 @@ def layouts(job: Job, plains: Sequence[Plain]) -> Group:
             same.append(find_layout(job.con, plain, dialect, job.scratch, limit))
             out.append((plain, same[-1]))
         else:  # enough were looked at
-            out.append((plain, replace(same[0], complete=False)))
+            out.append((plain, replace(same[0], complete=False, warning=None)))
     return out
 
 
@@ -81,6 +81,13 @@ def _same(names: dict[str, list[str | None]], name: str) -> str:
     return next((each for each in names if each.casefold() == name.casefold()), name)
 
 
+def _warnings(found: Group) -> list[str]:
+    """Return what is to be said about headers: of the first file, and how many others there are like it."""
+    told = [layout.warning for _, layout in found if layout.warning]
+    more = f" (and so in {len(told) - 1} more files)" if len(told) > 1 else ""
+    return [told[0] + more] if told else []
+
+
 class StrictCsv:
     """A view over `read_csv` in which every row fits. Nothing is read before the view is."""
 
@@ -99,7 +106,8 @@ class StrictCsv:
         """The files, and the way to repair."""
         copies = [self._copy(plain) for plain, _ in self._found]
         readable = [plain.path for plain, _ in self._found] + copies
-        return Reading([plain.source for plain, _ in self._found], readable, name=self._relation, repair=self.repair)
+        files = [plain.source for plain, _ in self._found]
+        return Reading(files, readable, name=self._relation, repair=self.repair, warnings=_warnings(self._found))
 
     def _copy(self, plain: Plain) -> Path:
         return scratch_path(self._scratch, plain.source, "clean.csv")
@@ -251,7 +259,7 @@ def read_tolerant(job: Job, plains: Sequence[Plain]) -> Reading:
         holds = infer(con, quote(raw), list(free), Writing.of(options.dialect), free)
         inferred = {name: kind or TEXT for name, kind in holds.items()}
     finish(job, raw, targets, inferred)
-    return Reading([plain.source for plain, _ in found], [], total)
+    return Reading([plain.source for plain, _ in found], [], total, warnings=_warnings(found))
 
 
 def _load_group(job: Job, group: Group, raw: str) -> int:

@@ -16,8 +16,8 @@ from adutora.spec.base import Csv
 _HEAD = 1 << 20
 _SLICE = 128 << 10
 # Longest line and buffer that do for most files; longer records need more. DuckDB's own buffer is five times this. On
-# 10 million rows its query took 0.94 s with 16 MB and more, 1.09 s with 4 MB; each MB here costs some 3 MiB of memory.
-_LINE, _BUFFER = 1_000_000, 6_000_000
+# 10 million rows its query took 0.94 s with 16 MB and more, 1.09 s with 4 MB; each MB here costs some 6 MiB of memory.
+_LINE, _BUFFER = 1_000_000, 7_000_000
 _DELIMITERS = (",", ";", "\t", "|")
 
 
@@ -32,6 +32,7 @@ class Layout:
     named: bool = True  # the names come from the file, not from us
     line_end: str = "\n"  # as DuckDB must be told: its own guess is misled by a stray \r
     complete: bool = field(default=False, compare=False)  # the types were seen to hold for every value
+    warning: str | None = field(default=None, compare=False)  # about the header
 
 
 def find_layout(con: duckdb.DuckDBPyConnection, plain: Plain, csv: Csv, scratch: Path, limit: int) -> Layout:
@@ -53,7 +54,18 @@ def find_layout(con: duckdb.DuckDBPyConnection, plain: Plain, csv: Csv, scratch:
     _add_slices(plain, shape, sample)
     types = _types(con, sample, shape, names, csv)
     line_end = "\r\n" if newline == "\n" and b"\r\n" in body[: body.find(b"\n") + 1] else newline
-    return Layout(shape, names, plain.gzipped, types, header, line_end, whole)
+    warning = _renamed(plain, skip + 1, values, names) if header else None
+    return Layout(shape, names, plain.gzipped, types, header, line_end, whole, warning)
+
+
+def _renamed(plain: Plain, line: int, values: list[str], names: tuple[str, ...]) -> str | None:
+    """Return a warning where names of the header are taken already, so that columns were given others."""
+    pairs = [
+        f"column {index} is named {_trimmed(value)!r}, which is taken: it is read as {name!r}"
+        for index, (value, name) in enumerate(zip(values, names, strict=True), 1)
+        if _trimmed(value) not in ("", name)
+    ]
+    return f"{plain.shown}:{line}: {'; '.join(pairs)}" if pairs else None
 
 
 def _body(plain: Plain, skip: int, limit: int) -> tuple[bytes, int, str, bool]:
@@ -128,7 +140,7 @@ def unique_names(values: list[str]) -> tuple[str, ...]:
     taken = {"_source"}
     out = []
     for index, value in enumerate(values):
-        name = base = re.sub(r"[\x00-\x1f]+", " ", value).strip() or f"column{index}"
+        name = base = _trimmed(value) or f"column{index}"
         count = 0
         while name.casefold() in taken:
             count += 1
@@ -136,6 +148,10 @@ def unique_names(values: list[str]) -> tuple[str, ...]:
         taken.add(name.casefold())
         out.append(name)
     return tuple(out)
+
+
+def _trimmed(value: str) -> str:
+    return re.sub(r"[\x00-\x1f]+", " ", value).strip()
 
 
 def _add_slices(plain: Plain, shape: Shape, sample: Path) -> None:

@@ -23,6 +23,9 @@ _KNOWN: tuple[tuple[str, type[AdutoraError], str, str | None], ...] = (
     (r"SignatureDoesNotMatch|InvalidAccessKeyId|InvalidToken|ExpiredToken|AccessDenied|401 Unauthorized|403 Forbidden"
      r"|lacked the necessary privileges|lacked valid authentication", ConfigError, "the store refuses the credentials",
      "check the keys of the lake's connection, and what they may do"),
+    (r"IMDS|loading credentials|169\.254\.169\.254", ConfigError, "there are no credentials for the store",
+     "name a connection of type s3 under lake.connection in adutora.yaml and give it a secretRef, or set "
+     "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"),
     (r"[Mm]issing region|invalid configuration|Unknown configuration|builder error|URL scheme is not allowed"
      r"|No suitable object store", ConfigError, "the store's address or settings are wrong", None),
     (r"Permission denied|os error 13|Read-only file system|os error 30|don't have access", TemporaryError,

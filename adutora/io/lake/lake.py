@@ -1,6 +1,7 @@
 """The lake: all tables of a project, by name."""
 
 import datetime as dt
+import math
 import random
 import time
 from collections.abc import Callable, Mapping
@@ -23,7 +24,7 @@ from adutora.io.lake.merge import merge
 from adutora.io.lake.overwrite import overwrite
 from adutora.io.lake.partitions import overwrite_partitions
 from adutora.io.lake.rejected import write_rejected
-from adutora.io.lake.store import REJECTED_SUFFIX, Store
+from adutora.io.lake.store import DELETED_SUFFIX, REJECTED_SUFFIX, Store
 from adutora.io.lake.types import Figures, TableInfo, WriteRequest, WriteResult, ledger_app
 from adutora.spec.nearest import did_you_mean
 
@@ -33,6 +34,8 @@ _MODES: dict[str, Callable[[Attempt], WriteResult]] = {
     "overwritePartitions": overwrite_partitions,
     "merge": merge,
 }
+_JSON_TYPES = frozenset({"BOOLEAN", "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "FLOAT", "DOUBLE"})
+_EXACT = 2**53  # JSON's readers hold numbers as doubles
 _TRIES = 12
 _PAUSE = 0.05  # seconds before the second try; doubles, up to two seconds
 
@@ -55,41 +58,50 @@ class Lake:
         *,
         lock_wait: float = WAIT,
     ) -> None:
-        self._store = Store(root, layers or {}, storage_options)
+        self.store = Store(root, layers or {}, storage_options)
         self._lock_wait = lock_wait
 
     # Looking
 
     def exists(self, table: str) -> bool:
         """Say whether there is such a table."""
-        return self._store.open(table) is not None
+        return self.store.open(table) is not None
 
     def version(self, table: str) -> int | None:
         """Return a table's version, None if there is none."""
-        found = self._store.open(table)
+        found = self.store.open(table)
         return int(found.version()) if found is not None else None
 
     def tables(self) -> list[str]:
-        """Return the names of all tables, sorted, without those of rejected rows."""
-        return self._store.tables()
+        """Return the names of all tables, sorted, without those of rejected rows and of deletions."""
+        return self.store.tables()
 
     def batch(self, table: str, ledger: str) -> int | None:
         """Return the number of the last batch of a ledger that a table has, None if it has none."""
-        found = self._store.open(table)
+        found = self.store.open(table)
         number = found.transaction_version(ledger_app(ledger)) if found is not None else None
         return int(number) if number is not None else None
 
     def info(self, table: str, *, versions: int = 20) -> TableInfo:
         """Return what there is to know about a table. Raises ConfigError, naming the nearest, if it is missing."""
-        return info(self._open(table), table, self._store.uri(table), versions)
+        return info(self._open(table), table, self.store.uri(table), versions)
 
-    def sample(self, con: duckdb.DuckDBPyConnection, table: str, rows: int = 10) -> tuple[list[str], list[list[Any]]]:
-        """Return names of columns, and up to `rows` rows with every value as text or None."""
+    def sample(
+        self, con: duckdb.DuckDBPyConnection, table: str, rows: int = 10, *, typed: bool = False
+    ) -> tuple[list[str], list[list[Any]]]:
+        """Return names of columns, and up to `rows` rows with every value as text or None.
+
+        With `typed` booleans and numbers are those of JSON, where JSON's readers get the very same value: not decimals,
+        whole numbers past 2^53, NaN and infinity.
+        """
         relation = read.source_relation(con, self._open(table), "__adutora_sample")
-        names = sql.relation(con, f"SELECT * FROM {relation} LIMIT 0").columns
-        texts = ", ".join(f"CAST({quote(name)} AS VARCHAR)" for name in names)
+        empty = sql.relation(con, f"SELECT * FROM {relation} LIMIT 0")
+        names = empty.columns
+        plain = {n for n, kind in zip(names, empty.types, strict=True) if typed and str(kind) in _JSON_TYPES}
+        values = ", ".join(quote(n) if n in plain else f"CAST({quote(n)} AS VARCHAR)" for n in names)
         with translated(f"table {table}"):
-            return names, [list(row) for row in sql.rows(con, f"SELECT {texts} FROM {relation} LIMIT {rows}")]
+            found = sql.rows(con, f"SELECT {values} FROM {relation} LIMIT {rows}")
+        return names, [[_exact(value) for value in row] for row in found]
 
     # Reading
 
@@ -119,7 +131,7 @@ class Lake:
 
     def rejected(self, con: duckdb.DuckDBPyConnection, table: str, view: str) -> int | None:
         """Show the rejected rows of a table as a view; return the version, or None if there never were any."""
-        found = self._store.open(table + REJECTED_SUFFIX)
+        found = self.store.open(table + REJECTED_SUFFIX)
         return read.register(con, found, view) if found is not None else None
 
     # Writing
@@ -132,15 +144,15 @@ class Lake:
 
         Raises DataError if columns, types or keys do not fit, ConfigError for a request that cannot be.
         """
-        lock = self._store.lock_path(request.table)
+        lock = self.store.lock_path(request.table)
         with table_lock(lock, request.table, self._lock_wait):
             return self._persist(request.table, lambda: self._attempt(con, request))
 
     def _attempt(self, con: duckdb.DuckDBPyConnection, request: WriteRequest) -> WriteResult:
-        table = self._store.open(request.table)
+        table = self.store.open(request.table)
         if table is not None and commits.is_done(table, request.commit):
             return commits.recall(table, request.table, request.commit) or self._forgotten(con, table, request)
-        attempt = Attempt(con, self._store, request, table)
+        attempt = Attempt(con, self.store, request, table)
         if request.mode not in _MODES:
             raise ConfigError(f"{request.mode!r} is no mode", hint=did_you_mean(request.mode, _MODES))
         try:
@@ -155,7 +167,7 @@ class Lake:
 
     def _forgotten(self, con: duckdb.DuckDBPyConnection, table: DeltaTable, request: WriteRequest) -> WriteResult:
         # The mark is there, but the log entry with the figures has expired.
-        attempt = Attempt(con, self._store, request, table)
+        attempt = Attempt(con, self.store, request, table)
         figures = Figures(rows=attempt.count(), total_rows=attempt.total())
         result = attempt.result(figures, int(table.version()), changed=True)
         return WriteResult(**{**result.__dict__, "repeated": True})
@@ -181,17 +193,18 @@ class Lake:
         vacuum: dt.timedelta | None = None,
         now: dt.datetime | None = None,
     ) -> maintain.Upkeep:
-        """Compact and clean up a table and that of its rejected rows, where it is due. Never fails a stage."""
+        """Compact and clean up a table and those kept beside it, where it is due. Never fails a stage."""
         at = now or dt.datetime.now(dt.UTC)
-        with table_lock(self._store.lock_path(table), table, self._lock_wait):
-            rejected = self._store.open(table + REJECTED_SUFFIX)
-            if rejected is not None:
-                maintain.maintain(rejected, table + REJECTED_SUFFIX, optimize, vacuum, at)
+        with table_lock(self.store.lock_path(table), table, self._lock_wait):
+            for beside in (table + REJECTED_SUFFIX, table + DELETED_SUFFIX):
+                found = self.store.open(beside)
+                if found is not None:
+                    maintain.maintain(found, beside, optimize, vacuum, at)
             return maintain.maintain(self._open(table), table, optimize, vacuum, at)
 
     def delete_where_older(self, table: str, column: str, before: dt.datetime) -> int:
         """Delete rows whose `column`, a date or timestamp, lies before an instant; return how many."""
-        with table_lock(self._store.lock_path(table), table, self._lock_wait):
+        with table_lock(self.store.lock_path(table), table, self._lock_wait):
             for _ in range(_TRIES):
                 try:
                     return maintain.delete_older(self._open(table), table, column, before)
@@ -200,7 +213,14 @@ class Lake:
         raise TemporaryError(f"retention of {table}: other writers were always faster")
 
     def _open(self, table: str, version: int | None = None) -> DeltaTable:
-        found = self._store.open(table, version)
+        found = self.store.open(table, version)
         if found is None:
             raise ConfigError(f"there is no table {table}", hint=did_you_mean(table, self.tables()))
         return found
+
+
+def _exact(value: Any) -> Any:
+    """Return a value, as text where a reader of JSON would get another one."""
+    if isinstance(value, int) and abs(value) > _EXACT:
+        return str(value)
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

@@ -40,9 +40,10 @@ def merge(attempt: Attempt) -> WriteResult:
     """Update, insert and delete by key.
 
     `latest_by`: of several rows of a key the greatest wins, and one older than the table's row changes nothing; a tie
-    within the batch is decided by the greatest row over all columns, one with the table by the new row. A deleted key
-    leaves no trace: an older row that comes later brings it back. A column that the rows lack becomes null in rows that
-    are updated. Columns that begin with `_` do not make a row changed.
+    within the batch is decided by the greatest row over all columns, one with the table by the new row. A deletion
+    by `delete_where` is remembered (see `tombstones`): an older row that comes later does not bring the key back, one
+    as old or newer does. A column that the rows lack becomes null in rows that are updated. Columns
+    that begin with `_` do not make a row changed.
 
     Raises DataError for a key that is null or there twice, and if `missing` would take too many rows.
     """
@@ -57,8 +58,10 @@ def merge(attempt: Attempt) -> WriteResult:
         rows.make_changes()
     counts = _count(attempt, rows)
     if attempt.table is None or request.full_refresh:
+        rows.keep_tombstones()
         return _whole(attempt, plan, counts)
     _check_share(attempt, rows, counts)
+    rows.keep_tombstones()
     figures = _figures(attempt, counts)
     if not counts.changes:
         return attempt.nothing(plan, figures)

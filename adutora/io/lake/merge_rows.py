@@ -9,6 +9,7 @@ from adutora.io.duck import quote
 from adutora.io.lake import sql
 from adutora.io.lake.attempt import OWN, Attempt
 from adutora.io.lake.columns import Plan
+from adutora.io.lake.tombstones import KNOWN, Tombstones
 
 OP = "__adutora_op"
 CHANGES = OWN + "changes"
@@ -27,6 +28,8 @@ class MergeRows:
         self._key = attempt.request.key
         self._names = [column.name for column in plan.columns]
         self._fresh = attempt.table is None or attempt.request.full_refresh
+        latest_by = self._request.latest_by if self._request.delete_where else None
+        self._tombstones = Tombstones(attempt, plan, latest_by) if latest_by else None
 
     # The batch
 
@@ -70,6 +73,8 @@ class MergeRows:
 
     def make_changes(self) -> None:
         """Make the table of changes."""
+        if self._tombstones:
+            self._tombstones.show(_BATCH)
         if self._fresh:
             names = ", ".join(quote(name) for name in self._names)
             self._con.execute(
@@ -82,6 +87,17 @@ class MergeRows:
         if missing and missing.action != "keep":
             parts.append(self._by_absence(missing.action))
         self._con.execute(f"CREATE OR REPLACE TEMP TABLE {CHANGES} AS {' UNION ALL '.join(parts)}")
+
+    def keep_tombstones(self) -> None:
+        """Commit that keys were deleted, whether the table had them or not; not those that a newer row outlived."""
+        if self._tombstones is None:
+            return
+        query = f"SELECT b.* FROM {_BATCH} b"
+        if not self._fresh:
+            query += f" LEFT JOIN {_STANDING} o ON {self._match()} WHERE b.{_GOES} AND NOT {self._stale()}"
+        else:
+            query += f" WHERE b.{_GOES}"
+        self._tombstones.keep(query)
 
     def live(self) -> int:
         """Return how many rows of the table are not marked as deleted."""
@@ -99,14 +115,18 @@ class MergeRows:
 
     def _by_rows(self) -> str:
         values = ", ".join(f"b.{quote(name)}" for name in self._names)
+        old = f"WHEN {self._tombstones.older('b', 'd')} THEN NULL " if self._tombstones else ""
         op = (
-            f"CASE WHEN o.{quote(self._key[0])} IS NULL THEN CASE WHEN NOT b.{_GOES} THEN 'i' END "
+            f"CASE {old}WHEN o.{quote(self._key[0])} IS NULL THEN CASE WHEN NOT b.{_GOES} THEN 'i' END "
             f"WHEN {self._stale()} THEN NULL WHEN b.{_GOES} THEN 'd' WHEN {self._differs()} THEN 'u' END"
         )
         return (
             f"SELECT * FROM (SELECT {values}, {op} AS {OP}{self._places()} FROM {_BATCH} b "
-            f"LEFT JOIN {_STANDING} o ON {self._match()}) WHERE {OP} IS NOT NULL"
+            f"LEFT JOIN {_STANDING} o ON {self._match()}{self._died()}) WHERE {OP} IS NOT NULL"
         )
+
+    def _died(self) -> str:
+        return f" LEFT JOIN {KNOWN} d ON {self._tombstones.match('b', 'd')}" if self._tombstones else ""
 
     def _by_absence(self, action: str) -> str:
         # Only the key of a row that goes is looked at.

@@ -14,26 +14,13 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
+from adutora.io.casts import DUCK_TYPES
 from adutora.io.duck import quote
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from duckdb.sqltypes import DuckDBPyType
 
-_DUCK = {
-    "string": "VARCHAR",
-    "long": "BIGINT",
-    "integer": "INTEGER",
-    "short": "SMALLINT",
-    "byte": "TINYINT",
-    "double": "DOUBLE",
-    "float": "FLOAT",
-    "boolean": "BOOLEAN",
-    "binary": "BLOB",
-    "date": "DATE",
-    "timestamp": "TIMESTAMP WITH TIME ZONE",
-    "timestamp_ntz": "TIMESTAMP",
-}
 _FROM_DUCK = {
     "boolean": "boolean",
     "tinyint": "byte",
@@ -86,7 +73,7 @@ class LakeType:
             return f"MAP({self.fields[0][1].sql}, {self.fields[1][1].sql})"
         if self.name == "struct":
             return f"STRUCT({', '.join(f'{quote(name)} {kind.sql}' for name, kind in self.fields)})"
-        return _DUCK[self.name]
+        return DUCK_TYPES[self.name]
 
     def arrow(self) -> "pa.DataType":
         """Return the Arrow type."""
@@ -182,7 +169,7 @@ def _parse(kind: Any) -> LakeType:
         match = _DECIMAL.fullmatch(kind)
         if match:
             return LakeType("decimal", (int(match[1]), int(match[2])))
-        return LakeType(kind) if kind in _DUCK else STRING
+        return LakeType(kind) if kind in DUCK_TYPES else STRING
     if kind["type"] == "array":
         return LakeType("array", fields=(("element", _parse(kind["elementType"])),))
     if kind["type"] == "map":

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 SYSTEM_FOLDER = ".adutora"
 REJECTED_SUFFIX = "__rejected"
+DELETED_SUFFIX = "__deleted"
 
 # A store that is down is told within a minute or so, and retried by the runner; not after delta-rs's three minutes.
 _PATIENCE = {"timeout": "60s", "connect_timeout": "5s", "max_retries": "5", "retry_timeout": "60s"}
@@ -111,12 +112,12 @@ class Store:
             return open_table(uri, self.options(uri), version)
 
     def tables(self) -> list[str]:
-        """Return the names of all tables, sorted, without those of rejected rows."""
+        """Return the names of all tables, sorted, without those of rejected rows and of deletions."""
         found: set[str] = set()
         for layer in self._layer_names():
             base = self.layers.get(layer) or f"{self.root}/{layer}"
             found.update(f"{layer}.{name}" for name in self._folders(base) if self._is_table(f"{base}/{name}"))
-        return sorted(name for name in found if not name.endswith(REJECTED_SUFFIX))
+        return sorted(name for name in found if not name.endswith((REJECTED_SUFFIX, DELETED_SUFFIX)))
 
     def _layer_names(self) -> list[str]:
         names = {name for name in self._folders(self.root) if not name.startswith((".", "_"))}

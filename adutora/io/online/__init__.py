@@ -21,15 +21,15 @@ def open_store(connection: Connection, project_root: Path) -> OnlineStore:
     if connection.type == "redis":
         from adutora.io.online.redis import RedisStore
 
-        settings = connection.settings
+        settings, login = connection.settings, connection.secrets()
         return RedisStore(
             host=settings.host,
             port=settings.port,
             database=settings.database,
             tls=settings.tls,
             cluster=settings.cluster,
-            user=connection.optional_secret("user"),
-            password=connection.optional_secret("password"),
+            user=login.get("user"),
+            password=login.get("password"),
         )
     if connection.type == "sqlite":
         from adutora.io.online.sqlite import SqliteStore

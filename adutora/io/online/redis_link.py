@@ -188,7 +188,8 @@ def translate(error: redis.RedisError, where: str) -> AdutoraError:
     if isinstance(error, redis.AuthenticationError):
         return ConfigError(
             f"Redis at {where} refuses our credentials: {text}",
-            hint="see the keys user and password of the connection's secret",
+            hint="give the connection `secretRef: {name: NAME}`, and that secret the keys password and, if need be, "
+            "user: on a laptop in files such as .adutora/secrets/NAME/password",
         )
     if _is_certificate(error):
         return ConfigError(f"Redis at {where} shows a certificate that is not trusted: {text}")

@@ -98,14 +98,15 @@ def _folders(place: Place, connections: "list[Connection]") -> Iterator[None]:
     written: list[Path] = []
     try:
         for connection in connections:
-            _write_connection(connection, place.connections / connection.name, written)
+            write_connection(connection, place.connections / connection.name, written)
         yield
     finally:
         for file in written:
             file.unlink(missing_ok=True)
 
 
-def _write_connection(connection: "Connection", folder: Path, written: list[Path]) -> None:
+def write_connection(connection: "Connection", folder: Path, written: list[Path]) -> None:
+    """Write a connection's settings and secrets as files for any user to read; each is in `written` before it exists."""
     folder.mkdir(exist_ok=True)
     folder.chmod(0o755)
     settings = {"name": connection.name, "type": connection.type, **connection.settings.canonical()}

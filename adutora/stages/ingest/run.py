@@ -2,15 +2,16 @@
 
 `read: all` loads what is there. `read: new` loads each version of a file once: what was loaded is kept in a ledger, and
 a batch of files is written down there before it is loaded, its number in the same commit as its rows. A try that
-died in between is found by that number, and its batch loaded again.
+died in between is found by that number, and its batch loaded again. A file's version is its size and time of change;
+where only the time is another, its content decides, for a file that was touched is no new one.
 
 Columns have the types that all values of a load have. A column that the table has already, or declares, keeps its
 type: a row with another value is rejected. Declare such a column as string where anything may come.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from adutora.errors import ConfigError, DataError, TemporaryError
 from adutora.io.casts import duck_type
@@ -66,11 +67,10 @@ def _load_new(spec: Files, source: ObjectSource, ctx: "StageContext") -> None:
     again = _unfinished(ledger, ctx)
     found = source.find(spec.path)
     before = ledger.last()
-    seen = ledger.seen()
-    fresh = [file for file in found if file.id not in seen]
+    fresh = _fresh(found, ledger, source)
     ctx.log.info("%d files match, %d are new", len(found), len(fresh))
     # Both are read before either is written: a check's SQL closes the door to further files.
-    first = _read(spec, source, _fetch_again(source, again, ledger, ctx), ctx, "again") if again else None
+    first = _read(spec, source, _fetch_again(source, again, found, ledger, ctx), ctx, "again") if again else None
     second = _read(spec, source, _fetch(source, fresh, ctx), ctx, "new") if fresh else None
     rows_in = 0
     if again is not None and first is not None:
@@ -80,6 +80,22 @@ def _load_new(spec: Files, source: ObjectSource, ctx: "StageContext") -> None:
     outcome = ctx.outcome
     outcome.rows_in, outcome.rows_out = rows_in, outcome.rows_out or 0
     outcome.rows_rejected = outcome.rows_rejected or 0
+
+
+def _fresh(found: Sequence[SourceFile], ledger: "Ledger", source: ObjectSource) -> list[SourceFile]:
+    """Return the files whose content the ledger does not have."""
+    batches = [batch.content for batch in ledger.batches()]
+    seen = {name for batch in batches for name in batch["seen"]}
+    newest = {entry["path"]: entry for batch in batches for entry in batch["files"]}
+    new = [file for file in found if file.id not in seen]
+    return [file for file in new if not _is_touched(file, newest.get(file.path), source)]
+
+
+def _is_touched(file: SourceFile, entry: Mapping[str, Any] | None, source: ObjectSource) -> bool:
+    """Say whether a file has the content that the ledger's entry of its path had. Reads it only if the size is that."""
+    if entry is None or entry["size"] != file.size or entry.get("digest") is None:
+        return False
+    return bool(source.digest(file) == entry["digest"])
 
 
 def _unfinished(ledger: "Ledger", ctx: "StageContext") -> "Batch | None":
@@ -110,9 +126,20 @@ def _is_done(batch: "Batch", ledger: "Ledger", ctx: "StageContext") -> bool:
     return done is not None and done >= batch.number
 
 
-def _fetch_again(source: ObjectSource, batch: "Batch", ledger: "Ledger", ctx: "StageContext") -> list[SourceFile]:
-    """Get the files of a batch. Of one that is in the table already all or none, for a part would be another write."""
-    listed = _listed(batch)
+def _fetch_again(
+    source: ObjectSource, batch: "Batch", found: Sequence[SourceFile], ledger: "Ledger", ctx: "StageContext"
+) -> list[SourceFile]:
+    """Get the files of a batch. Of one that is in the table already all or none, for a part would be another write.
+
+    One that was only touched since is the same file.
+    """
+    now = {file.path: file for file in found}
+    touched = {
+        entry["path"]: now[entry["path"]]
+        for entry in batch.content["files"]
+        if entry["path"] in now and _is_touched(now[entry["path"]], entry, source)
+    }
+    listed = [touched.get(file.path, file) for file in _listed(batch)]
     files = _fetch(source, listed, ctx)
     if len(files) < len(listed) and _is_done(batch, ledger, ctx):
         return []
@@ -132,7 +159,9 @@ def _content(files: Sequence[SourceFile], ctx: "StageContext") -> dict[str, obje
     return {
         "run": ctx.task.run_id,
         "seen": [file.id for file in files],
-        "files": [{"path": f.path, "uri": f.uri, "version": f.version, "size": f.size} for f in files],
+        "files": [
+            {"path": f.path, "uri": f.uri, "version": f.version, "size": f.size, "digest": f.digest} for f in files
+        ],
     }
 
 
@@ -173,6 +202,8 @@ def _read(
     )
     relation, rejects = f"__adutora_ingest_{name}", f"__adutora_ingest_{name}_bad"
     reading = read_files(ctx.con, files, options=options, relation=relation, rejects=rejects, scratch=ctx.scratch)
+    if spec.read == "new":
+        files = [file if file.digest else replace(file, digest=source.digest(file)) for file in files]
     _unchanged(source, files, ctx)
     ctx.outcome.warnings.extend(reading.warnings)
     ctx.readable.extend(str(path) for path in reading.readable)

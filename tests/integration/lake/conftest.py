@@ -2,64 +2,27 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-
-class S3:
-    """A versitygw over a folder, with one bucket."""
-
-    def __init__(self, program: str, folder: Path) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = int(probe.getsockname()[1])
-        self.folder = folder
-        (folder / "s3" / "bucket").mkdir(parents=True)
-        address = f"127.0.0.1:{self.port}"
-        self.options = {
-            "AWS_ENDPOINT_URL": f"http://{address}",
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "secret-key",
-            "AWS_REGION": "us-east-1",
-        }
-        command = [program, "--port", address, "--access", "test", "--secret", "secret-key", "posix"]
-        with (folder / "log").open("wb") as log:
-            self.process = subprocess.Popen([*command, str(folder / "s3")], stdout=log, stderr=log)
-        self._wait()
-
-    def _wait(self) -> None:
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline:
-            assert self.process.poll() is None, (self.folder / "log").read_text()
-            try:
-                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
-                return
-            except OSError:
-                time.sleep(0.05)
-        raise AssertionError("versitygw does not answer")
-
-    def stop(self) -> None:
-        self.process.kill()
-        self.process.wait()
+from tests.integration.gateway import Gateway
 
 
 @pytest.fixture(scope="module")
-def s3(tmp_path_factory: pytest.TempPathFactory, program: Callable[[str], str]) -> Iterator[S3]:
-    server = S3(program("versitygw"), tmp_path_factory.mktemp("gateway"))
+def s3(tmp_path_factory: pytest.TempPathFactory, program: Callable[[str], str]) -> Iterator[Gateway]:
+    server = Gateway(program("versitygw"), tmp_path_factory.mktemp("gateway"), "bucket")
     yield server
     server.stop()
 
 
 @pytest.fixture
-def s3_of_our_own(tmp_path: Path, program: Callable[[str], str]) -> Iterator[S3]:
+def s3_of_our_own(tmp_path: Path, program: Callable[[str], str]) -> Iterator[Gateway]:
     """A gateway that the test may stop."""
-    server = S3(program("versitygw"), tmp_path / "gateway")
+    server = Gateway(program("versitygw"), tmp_path / "gateway", "bucket")
     yield server
     server.stop()
 

@@ -125,7 +125,7 @@ done = lake.batch("bronze.t", ledger.id)
 batch = last
 if last is None or (done or 0) >= last.number:
     step("before proposal")
-    files = sorted(p.name for p in Path(sys.argv[3]).iterdir() if p.name not in ledger.seen())
+    files = sorted(p.name for p in Path(sys.argv[3]).iterdir() if p.name not in {n for b in ledger.batches() for n in b.content["seen"]})
     batch = ledger.propose({"seen": files}) if files else None
     step("after proposal")
 if batch is not None:

@@ -66,7 +66,7 @@ def test_every_mode(s3, con):
     assert con.execute("SELECT k FROM silver.new").fetchall() == [(9,)]
     later = dt.datetime.now(dt.UTC) + dt.timedelta(days=3)
     lake.maintain("silver.t", optimize=dt.timedelta(days=1), vacuum=dt.timedelta(days=1), now=later)
-    assert (s3.folder / "s3" / "bucket" / "bronze-root" / "x" / "_delta_log").is_dir()
+    assert (s3.bucket / "bronze-root" / "x" / "_delta_log").is_dir()
 
 
 def test_a_ledger(s3):

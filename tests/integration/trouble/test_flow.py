@@ -1,7 +1,9 @@
 """What runs, what is skipped, and what a resumed run does again."""
 
+import datetime as dt
 import json
 import os
+import shutil
 import signal
 import time
 from typing import Any
@@ -141,7 +143,8 @@ def test_fan_out_appends_to_one_table(lab: Lab) -> None:
     result = lab.ok("--parallel", "6")
     assert result.stage("each")["rows_out"] == 18
     assert lab.rows("bronze.all") == sorted((item, n) for item in "abcdef" for n in range(3))
-    lab.ok("--resume", "last")  # nothing is left to do
+    again = lab.ok("--resume", "last")
+    assert "has succeeded: nothing to do" in again.err
     assert len(lab.rows("bronze.all")) == 18
 
 
@@ -157,8 +160,12 @@ def test_resume_does_only_what_failed_and_what_follows(lab: Lab) -> None:
     assert result.code == 65, result.text
     beside = lab.version("silver.beside")
     lab.file("mended", "")
+    pause = 3.0
+    time.sleep(pause)
     done = lab.ok("--resume", result.json["id"])
     assert done.json["id"] == result.json["id"]
+    begun, ended = (dt.datetime.fromisoformat(text) for text in (done.json["run"]["started_at"], done.json["ended_at"]))
+    assert result.json["seconds"] < done.json["seconds"] < (ended - begun).total_seconds() - pause / 2
     assert set(done.statuses().values()) == {"succeeded"}
     assert (lab.root / "done").read_text() == "x"
     assert lab.version("silver.beside") == beside
@@ -227,6 +234,8 @@ def test_cache_does_no_work_twice(lab: Lab) -> None:
     stage = {**sql("one", "SELECT * FROM c"), "inputs": [{"name": "c", "file": "data/c.csv"}], "cache": True}
     lab.pipeline(stage)
     assert not lab.ok().stage("one")["cached"]
+    assert lab.ok().stage("one")["cached"]
+    shutil.rmtree(lab.state)  # a pod has no state of its own: it stands beside the lake
     assert lab.ok().stage("one")["cached"]
     lab.file("data/c.csv", "a\n1\n2\n")
     assert not lab.ok().stage("one")["cached"]

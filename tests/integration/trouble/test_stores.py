@@ -1,8 +1,6 @@
 """Stores that are down before, during and after, that fail now and then, or answer slowly."""
 
 import http.client
-import socket
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +13,7 @@ import pytest
 import redis
 from deltalake import DeltaTable
 
+from tests.integration.gateway import ACCESS, SECRET, Gateway, free_port
 from tests.integration.trouble.conftest import Lab, rows_of, until
 
 pytestmark = pytest.mark.integration
@@ -83,45 +82,11 @@ def test_redis_is_emptied_after(lab: Lab, start_redis: Callable[..., Any]) -> No
 # S3
 
 
-@dataclass
-class Gateway:
-    """A versitygw of our own, over a folder."""
-
-    port: int
-    folder: Path
-    process: subprocess.Popen[bytes]
-
-    def uri(self, port: int | None = None) -> str:
-        return f"http://127.0.0.1:{port or self.port}"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory, program: Callable[[str], str]) -> Iterator[Gateway]:
-    folder, port = tmp_path_factory.mktemp("s3"), free_port()
-    (folder / "lake").mkdir()
-    process = subprocess.Popen(
-        [program("versitygw"), "--port", f"127.0.0.1:{port}", "--access", "user", "--secret", "password", "posix", "--nometa", str(folder)],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    made = Gateway(port, folder, process)
-    until(lambda: answers(port), 20, 0.05)
+    made = Gateway(program("versitygw"), tmp_path_factory.mktemp("s3"), "lake", "--nometa")
     yield made
-    process.kill()
-    process.wait()
-
-
-def answers(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port), timeout=1).close()
-    except OSError:
-        return False
-    return True
+    made.stop()
 
 
 @dataclass
@@ -216,13 +181,13 @@ def on_s3(lab: Lab, port: int, prefix: str) -> dict[str, str]:
     )
     secrets = lab.root / ".adutora/secrets/store"
     secrets.mkdir(parents=True, exist_ok=True)
-    (secrets / "accessKey").write_text("user")
-    (secrets / "secretKey").write_text("password")
+    (secrets / "accessKey").write_text(ACCESS)
+    (secrets / "secretKey").write_text(SECRET)
     lab.pipeline(*STAGES, tables=TABLES)
     return {
         "AWS_ENDPOINT_URL": endpoint,
-        "AWS_ACCESS_KEY_ID": "user",
-        "AWS_SECRET_ACCESS_KEY": "password",
+        "AWS_ACCESS_KEY_ID": ACCESS,
+        "AWS_SECRET_ACCESS_KEY": SECRET,
         "AWS_REGION": "us-east-1",
         "AWS_ALLOW_HTTP": "true",
     }

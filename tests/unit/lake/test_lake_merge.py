@@ -2,6 +2,7 @@
 
 import datetime as dt
 import shutil
+from unittest.mock import Mock
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -103,6 +104,76 @@ def test_an_older_row_deletes_nothing(bench):
     assert bench.read() == []
 
 
+FEED = {**M, "latest_by": "ts", "delete_where": "op = 'D'"}
+
+
+def feed(bench, *rows, **more):
+    values = ", ".join(f"({k}, '{op}', {ts})" for k, op, ts in rows)
+    return bench.write(f"SELECT * FROM (VALUES {values}) t(k, op, ts)", **{**FEED, **more})
+
+
+def test_an_older_row_brings_no_deleted_key_back(bench):
+    feed(bench, (1, "I", 5), (2, "I", 5))
+    assert feed(bench, (1, "D", 7)).deleted == 1
+    late = feed(bench, (1, "U", 6), (1, "I", 5))
+    assert (figures(late), late.changed) == ((0, 0, 0, 2), False)
+    assert bench.read(columns="k") == [("2",)]
+    assert bench.lake.tables() == ["silver.t"]
+    feed(bench, (1, "I", 8))  # newer than its end
+    assert bench.read(columns="k, ts") == [("1", "8"), ("2", "5")]
+    feed(bench, (1, "D", 8))
+    feed(bench, (1, "I", 8))  # as old as its end: what comes later wins, as everywhere
+    assert bench.read(columns="k") == [("1",), ("2",)]
+
+
+def test_a_deletion_that_comes_before_its_row_holds(bench):
+    feed(bench, (1, "D", 7))  # in the very write that makes the table
+    feed(bench, (2, "D", 7))
+    feed(bench, (1, "I", 6), (2, "I", 6), (3, "I", 6), (4, "I", "NULL"))
+    assert bench.read(columns="k") == [("3",), ("4",)]
+    feed(bench, (4, "D", 1))
+    feed(bench, (4, "I", "NULL"))
+    assert bench.read(columns="k") == [("3",)]
+
+
+def test_a_deletion_is_remembered_once(bench):
+    feed(bench, (1, "I", 5))
+    for run in ("r1", "r2", "r3"):
+        feed(bench, (1, "D", 7), run=run)
+        feed(bench, (1, "D", 6), run=run)
+    assert bench.read("silver.t__deleted", "k, ts, _run_id") == [("1", "7", "r1")]
+
+
+def test_killed_between_the_two_commits(bench, monkeypatch):
+    feed(bench, (1, "I", 5))
+    request = bench.request("SELECT 1 AS k, 'D' AS op, 7 AS ts", **FEED)
+    with monkeypatch.context() as patch:
+        patch.setattr("adutora.io.lake.merge._execute", Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            bench.lake.write(bench.con, request)
+    assert bench.read(columns="k") == [("1",)]
+    assert bench.lake.write(bench.con, request).deleted == 1
+    assert bench.read() == []
+    assert len(bench.read("silver.t__deleted")) == 1
+    feed(bench, (1, "I", 6))
+    assert bench.read() == []
+
+
+def test_a_full_refresh_forgets_deletions(bench):
+    feed(bench, (1, "I", 5), (2, "I", 5))
+    feed(bench, (1, "D", 7), (2, "D", 7))
+    feed(bench, (1, "I", 5), (2, "D", 9), full_refresh=True)
+    assert bench.read(columns="k") == [("1",)]
+    assert bench.read("silver.t__deleted", "k, ts") == [("2", "9")]
+
+
+def test_a_refused_write_remembers_nothing(bench):
+    feed(bench, *((k, "I", 5) for k in range(9)))
+    with pytest.raises(DataError, match="maxShare"):
+        feed(bench, (1, "D", 7), missing=Missing(action="delete", maxShare=0.2))
+    assert not bench.lake.exists("silver.t__deleted")
+
+
 def test_missing_rows_are_marked_and_come_back(bench):
     mark = {**M, "missing": Missing(action="mark")}
     bench.write("SELECT i AS k, 'v' AS v FROM range(4) t(i)", **mark)
@@ -201,16 +272,17 @@ def order(row):
     return (at, k, v is not None, v or "", p is not None, p or "", gone)
 
 
-def model(table, rows, missing):
+def model(table, died, rows, missing):
     batch = {}
     for row in sorted(rows, key=order):
         batch[row[0]] = row
     after = {key: dict(value) for key, value in table.items()}
     for key, (_, v, at, p, gone) in batch.items():
         old = table.get(key)
-        if old is not None and at < old["at"]:
+        if at < died.get(key, 0) or (old is not None and at < old["at"]):
             continue
         if gone:
+            died[key] = at
             after.pop(key, None)
         else:
             after[key] = {"v": v, "at": at, "p": p, "deleted": False}
@@ -226,19 +298,19 @@ def model(table, rows, missing):
 @given(steps=st.lists(STEP, min_size=1, max_size=4))
 def test_against_a_model(bench, steps):
     shutil.rmtree(bench.root, ignore_errors=True)
-    table = {}
+    table, died = {}, {}
     for rows, action in [([], "mark"), *steps]:
-        table = step(bench, table, rows, action)
+        table = step(bench, table, died, rows, action)
 
 
-def step(bench, table, rows, action):
+def step(bench, table, died, rows, action):
     values = ", ".join(sql(row) for row in rows) or "(0, NULL, 0, NULL, false)"
     where = "" if rows else " WHERE false"
     result = bench.write(
         f"SELECT k::BIGINT AS k, v::VARCHAR AS v, ts::INTEGER AS ts, p::VARCHAR AS p, gone FROM (VALUES {values}) t(k, v, ts, p, gone){where}",
         mode="merge", key=("k",), partition_by=("p",), latest_by="ts", delete_where="gone", missing=Missing(action=action),
     )  # fmt: skip
-    after = model(table, rows, action)
+    after = model(table, died, rows, action)
     found = {
         int(k): {"v": v, "at": int(at), "p": p, "deleted": deleted == "true"}
         for k, v, at, p, deleted in bench.read(columns="k, v, ts, p, _deleted")

@@ -7,6 +7,7 @@ import pytest
 from adutora.errors import ConfigError, DataError
 from adutora.io import duck
 from adutora.io.lake import Lake
+from adutora.io.lake.failures import translate
 
 NOON = dt.datetime(2026, 5, 10, 12, tzinfo=dt.UTC)
 A = {"mode": "append"}
@@ -160,3 +161,24 @@ def test_retention(bench, column, value, left):
         bench.lake.delete_where_older("silver.t", "when", NOON)
     with pytest.raises(ConfigError, match="no date or timestamp"):
         bench.lake.delete_where_older("silver.t", "a", NOON)
+
+
+def test_a_typed_sample_has_what_json_can_hold(bench):
+    bench.write(
+        "SELECT 7 AS a, 9007199254740993 AS b, -9007199254740992 AS c, 1.50::DECIMAL(9,2) AS d, 0.1::DOUBLE AS e, "
+        "'nan'::DOUBLE AS f, true AS g, date '2026-01-02' AS h, NULL::BIGINT AS i, 'x' AS j"
+    )
+    names, rows = bench.lake.sample(bench.con, "silver.t", typed=True)
+    assert dict(zip(names, rows[0], strict=True)) == {
+        "a": 7, "b": "9007199254740993", "c": -9007199254740992, "d": "1.50", "e": 0.1, "f": "nan", "g": True,
+        "h": "2026-01-02", "i": None, "j": "x",
+    }  # fmt: skip
+    assert bench.lake.sample(bench.con, "silver.t")[1][0][:2] == ["7", "9007199254740993"]
+
+
+def test_a_lake_without_credentials_says_where_they_go():
+    error = OSError("an error occurred while loading credentials: failed to load IMDS session token: service error")
+    told = translate(error, "lake s3://b/x")
+    assert isinstance(told, ConfigError)
+    assert "no credentials" in str(told)
+    assert "lake.connection" in (told.hint or "")
