@@ -1,0 +1,242 @@
+"""Trouble, on the real node: each fault ends as it should, and nothing is lost."""
+
+import contextlib
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.conftest import NAMESPACE, Platform, pipeline, sql
+from tests.e2e.kubectl import Kubectl, KubectlError, wait_for
+
+pytestmark = [pytest.mark.cluster, pytest.mark.slow]
+# Busy for some seconds on one core, whatever the engine does to make it shorter.
+BUSY = "SELECT count(*) AS n FROM range(60000000) AS a(i) WHERE md5(i::VARCHAR) < '1'"
+
+
+def component(name: str) -> str:
+    return f"app.kubernetes.io/component={name}"
+
+
+def restart_of(part: str) -> None:
+    """Restart a part of the node."""
+    subprocess.run(
+        [sys.executable, "-m", "tests.cluster", "restart", part], cwd=Path(__file__).parents[2], check=True, timeout=120
+    )
+
+
+def pods(platform: Platform, name: str) -> list[dict[str, Any]]:
+    return platform.kubectl.list("pods", f"adutora.dev/pipeline={name}")
+
+
+def running_pod(platform: Platform, name: str) -> dict[str, Any]:
+    """Wait for a pod of the pipeline that runs."""
+
+    def probe() -> dict[str, Any] | None:
+        return next((each for each in pods(platform, name) if each["status"].get("phase") == "Running"), None)
+
+    return wait_for(f"running pod of {name}", probe, 120)
+
+
+def deployed(platform: Platform, name: str, *stages: dict[str, Any], **spec: Any) -> str:
+    platform.apply(pipeline(name, *stages, **spec))
+    platform.ready(name)
+    return f"{NAMESPACE}.{name}"
+
+
+@contextlib.contextmanager
+def down(kubectl: Kubectl, statefulset: str) -> Iterator[None]:
+    """Take a store away for a while."""
+    kubectl.run("scale", "statefulset", statefulset, "--replicas=0")
+    wait_for("its end", lambda: (kubectl.get("statefulset", statefulset) or {})["status"].get("replicas", 0) == 0, 60)
+    try:
+        yield
+    finally:
+        kubectl.run("scale", "statefulset", statefulset, "--replicas=1")
+        kubectl.run("rollout", "status", "statefulset", statefulset, "--timeout=120s")
+
+
+@pytest.fixture
+def gone(platform: Platform) -> Iterator[list[str]]:
+    """Pipelines that are deleted after the test."""
+    names: list[str] = []
+    yield names
+    for name in names:
+        platform.kubectl.delete("pipeline", name)
+
+
+def test_operator_killed_while_pipelines_arrive(platform: Platform, gone: list[str]) -> None:
+    names = [f"killed-{index}" for index in range(12)]
+    gone += names
+    for index, name in enumerate(names):
+        platform.apply(pipeline(name, sql("a", f"SELECT {index} AS n", f"bronze.killed_{index}")))
+        if index % 4 == 1:
+            platform.kubectl.run("delete", "pod", "-l", component("operator"), "--grace-period=0", "--force")
+    for name in names:
+        platform.ready(name, 120)
+        assert len(platform.kubectl.list("pipelinerevisions", f"adutora.dev/pipeline={name}")) == 1
+
+
+def test_api_server_and_kubelet_restarted_mid_run(platform: Platform, gone: list[str]) -> None:
+    gone.append("restarts")
+    dag = deployed(
+        platform, "restarts", sql("busy", BUSY, "bronze.restarts"), defaults={"retries": 3, "retryDelay": "2s"}
+    )
+    run = platform.airflow.started(dag)
+    running_pod(platform, "restarts")
+    restart_of("kube-apiserver")
+    restart_of("kubelet")
+    assert platform.airflow.ended(dag, run, 300) == "success"
+    assert len(platform.table("bronze.restarts")) == 2
+    wait_for("the end of its pods", lambda: not pods(platform, "restarts"), 60)
+
+
+def test_scheduler_killed_mid_stage(platform: Platform, gone: list[str]) -> None:
+    gone.append("scheduler-gone")
+    dag = deployed(
+        platform,
+        "scheduler-gone",
+        sql("busy", BUSY, "bronze.scheduler_gone"),
+        defaults={"retries": 3, "retryDelay": "2s"},
+    )
+    run = platform.airflow.started(dag)
+    running_pod(platform, "scheduler-gone")
+    platform.kubectl.run("delete", "pod", "-l", "component=scheduler", "--grace-period=0", "--force")
+    most = 0
+
+    def ended() -> bool:
+        nonlocal most
+        alive = [
+            each for each in pods(platform, "scheduler-gone") if each["status"].get("phase") in ("Pending", "Running")
+        ]
+        most = max(most, len(alive))
+        return platform.airflow.get(f"/dags/{dag}/dagRuns/{run}")["state"] in ("success", "failed")
+
+    wait_for("end of the run", ended, 600)
+    assert platform.airflow.ended(dag, run) == "success"
+    assert most <= 1, "two pods of one task at once"
+    assert len(platform.table("bronze.scheduler_gone")) == 2
+
+
+@pytest.mark.parametrize("store", ["redis", "s3", "postgresql"])
+def test_a_store_down_for_a_while(platform: Platform, gone: list[str], store: str) -> None:
+    name = f"{store}-down"
+    gone.append(name)
+    table = f"gold.{store}_down"
+    dag = deployed(
+        platform,
+        name,
+        sql("a", "SELECT 'x' AS k, 1 AS n", table),
+        {"name": "publish", "input": {"table": table}, "publish": {"key": ["k"], "prefix": name}},
+        defaults={"retries": 6, "retryDelay": "10s"},
+    )
+    wait_for("the DAG", lambda: platform.airflow.dag(dag), 60)
+    if store == "postgresql":
+        run = platform.airflow.started(dag)
+        with down(platform.kubectl, f"adutora-{store}"):
+            time.sleep(60)
+    else:
+        with down(platform.kubectl, f"adutora-{store}"):
+            run = platform.airflow.started(dag)
+            time.sleep(60)
+    assert platform.airflow.ended(dag, run, 600) == "success"
+
+
+def test_out_of_memory_is_tried_with_more(platform: Platform, gone: list[str]) -> None:
+    gone.append("hungry")
+    dag = deployed(
+        platform,
+        "hungry",
+        {
+            "name": "eat",
+            "container": {
+                "image": "adutora/stages:dev",
+                "command": ["python", "-c", "x = bytearray(300 << 20); x[:] = b'1' * len(x)"],
+            },
+            "resources": {"memory": "128Mi", "maxMemory": "1Gi", "cpu": "100m"},
+        },
+        defaults={"retries": 0},
+    )
+    run = platform.airflow.succeed(dag)
+    assert "OOMKilled" in platform.airflow.log(dag, run, "eat")
+
+
+def test_an_evicted_pod_is_made_again(platform: Platform, gone: list[str]) -> None:
+    gone.append("evicted")
+    dag = deployed(platform, "evicted", sql("busy", BUSY, "bronze.evicted"), defaults={"retries": 0})
+    run = platform.airflow.started(dag)
+    pod = running_pod(platform, "evicted")["metadata"]["name"]
+    eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod, "namespace": NAMESPACE}}
+    platform.kubectl.run(
+        "create",
+        "--raw",
+        f"/api/v1/namespaces/{NAMESPACE}/pods/{pod}/eviction",
+        "-f",
+        "-",
+        given=str(eviction).replace("'", '"'),
+    )
+    assert platform.airflow.ended(dag, run, 300) == "success"
+
+
+def test_an_image_that_is_not_there(platform: Platform, gone: list[str]) -> None:
+    gone.append("no-image")
+    dag = deployed(
+        platform,
+        "no-image",
+        {"name": "a", "container": {"image": "adutora/none:1", "command": ["true"]}, "timeout": "3m"},
+        defaults={"retries": 0},
+    )
+    run = platform.airflow.started(dag)
+    assert platform.airflow.ended(dag, run, 300) == "failed"
+    assert "adutora/none:1" in platform.airflow.log(dag, run, "a")
+    assert not pods(platform, "no-image")
+
+
+def test_a_revision_deleted_by_hand_comes_again(platform: Platform, gone: list[str]) -> None:
+    gone.append("deleted-revision")
+    dag = deployed(platform, "deleted-revision", sql("a", "SELECT 1 AS n", "bronze.deleted_revision"))
+    before = platform.kubectl.get("pipelinerevision", "deleted-revision-1")
+    platform.kubectl.delete("pipelinerevision", "deleted-revision-1")
+    after = wait_for("the revision", lambda: platform.kubectl.get("pipelinerevision", "deleted-revision-1"), 60)
+    assert before is not None
+    assert after["spec"] == before["spec"]
+    platform.airflow.succeed(dag)
+
+
+def test_two_operators_by_mistake(platform: Platform, gone: list[str]) -> None:
+    [operator] = platform.kubectl.list("deployments", component("operator"))
+    name = operator["metadata"]["name"]
+    platform.kubectl.run("scale", "deployment", name, "--replicas=2")
+    try:
+        platform.kubectl.run("rollout", "status", "deployment", name, "--timeout=120s")
+        gone.append("two-operators")
+        deployed(platform, "two-operators", sql("a", "SELECT 1 AS n", "bronze.two_operators"))
+        time.sleep(10)
+        versions = set()
+        for _ in range(10):
+            found = platform.kubectl.get("pipeline", "two-operators")
+            versions.add(found["metadata"]["resourceVersion"] if found else None)
+            time.sleep(1)
+        assert len(versions) == 1, "they write against one another"
+        assert len(platform.kubectl.list("pipelinerevisions", "adutora.dev/pipeline=two-operators")) == 1
+    finally:
+        platform.kubectl.run("scale", "deployment", name, "--replicas=1")
+
+
+def test_a_pipeline_at_the_size_limit(platform: Platform, gone: list[str]) -> None:
+    gone += ["large", "too-large"]
+    comment = "-- " + "x" * 9_000
+    stages = [sql(f"s-{index}", f"{comment}\nSELECT {index} AS n", f"bronze.large_{index}") for index in range(19)]
+    platform.apply(pipeline("large", *stages))
+    platform.ready("large", 90)
+    wait_for("its DAG", lambda: platform.airflow.dag(f"{NAMESPACE}.large"), 60)
+    many = [sql(f"s-{index}", f"{comment}\nSELECT {index} AS n", f"bronze.too_{index}") for index in range(30)]
+    with contextlib.suppress(KubectlError):  # refused by the API server already
+        platform.apply(pipeline("too-large", *many))
+        condition = wait_for("its refusal", lambda: platform.kubectl.condition("too-large", "Accepted"), 30)
+        assert condition["status"] == "False"
+        assert "200 KiB" in condition["message"]
