@@ -57,8 +57,31 @@ servers: ## Install what the integration tests start: redis-server, versitygw
 	@$(STEP) "servers for tests" tools/servers
 
 .PHONY: test
-test: $(READY) servers lint ## Everything: lint, then unit, golden, integration and trouble tests
-	@$(STEP) "all tests" $(BIN)/pytest -n auto --durations=10 tests
+test: $(READY) $(READY_PLATFORM) servers cluster-bin lint ## Everything: lint, then all tests, the last of them on a real cluster
+	@$(STEP) "unit, golden, integration and trouble tests" \
+	  $(BIN)/pytest -n auto --durations=10 tests/unit tests/golden tests/integration
+	@$(STEP) "tests of operator, Airflow side, images and charts" \
+	  $(PLATFORM)/pytest -n auto -m "not cluster" --durations=10 \
+	  tests/operator tests/apiserver tests/airflow tests/charts tests/images
+	@tools/e2e
+
+.PHONY: e2e
+e2e: $(READY_PLATFORM) cluster-bin ## The tests that need a cluster, alone; KEEP=true leaves it running
+	@tools/e2e
+
+.PHONY: cluster-bin
+cluster-bin: ## Build the programs of the cluster for tests: Kubernetes, helm, CoreDNS; once, into the cache
+	@$(STEP) "programs of the cluster" tools/cluster bin >/dev/null
+
+.PHONY: cluster-up
+cluster-up: cluster-bin ## Start a Kubernetes of one node with our images and, where its chart is, the platform
+	@$(STEP) "cluster" tools/cluster up
+	@$(STEP) "images" tools/cluster load-image $$(tools/images list)
+	@[ ! -x tools/install-platform ] || $(STEP) "install the platform" tools/install-platform
+
+.PHONY: cluster-down
+cluster-down: ## End that cluster and delete its state
+	@$(STEP) "end the cluster" tools/cluster down
 
 .PHONY: format
 format: $(READY) ## Format the code and mend what ruff can mend by itself

@@ -105,6 +105,21 @@ _LAST_RUN: Json = {
         "revision": _count("Sequence number of its revision"),
     },
 }
+_REVISIONS: Json = {
+    "type": "array",
+    "maxItems": 16,
+    "items": {
+        "type": "object",
+        "required": ["sequence", "hash"],
+        "properties": {
+            "sequence": _count("Sequence number"),
+            "hash": _text(64, "SHA-256 of its `config`, as hex: an object with other content is not this revision"),
+        },
+    },
+    "x-kubernetes-list-type": "map",
+    "x-kubernetes-list-map-keys": ["sequence"],
+    "description": "The revisions that are kept, and what each holds",
+}
 KIND_OF: Final[dict[str, Kind]] = {
     "Pipeline": Kind(
         "pipelines",
@@ -116,7 +131,12 @@ KIND_OF: Final[dict[str, Kind]] = {
             Column("Revision", ".status.revision", "integer", 1),
             _AGE,
         ),
-        {**_CONDITIONS, "revision": _count("Sequence number of the revision that runs"), "lastRun": _LAST_RUN},
+        {
+            **_CONDITIONS,
+            "revision": _count("Sequence number of the revision that runs"),
+            "revisions": _REVISIONS,
+            "lastRun": _LAST_RUN,
+        },
     ),
     "Project": Kind("projects", "apj", (*_READY, _AGE), _CONDITIONS),
     "PipelineRevision": Kind(
@@ -197,6 +217,9 @@ class _Inliner:
     def _object(self, schema: Json, out: Json) -> None:
         if "properties" in schema or schema.get("additionalProperties") is False:
             out["properties"] = {name: self.schema(inner) for name, inner in schema.get("properties", {}).items()}
+            # Else the API server drops a misspelt field in silence, unless its client asks for a check. Kept, it is
+            # told by the operator, with the nearest name.
+            out["x-kubernetes-preserve-unknown-fields"] = True
             return
         # Patterns of keys are for the CLI's validator: structural schemas have none.
         values = schema.get("additionalProperties") or next(iter(schema.get("patternProperties", {}).values()))
@@ -223,6 +246,7 @@ def crd(name: str) -> Json:
     kind = KIND_OF[name]
     spec = structural(_spec_model(name))
     if kind.immutable:
+        del spec["x-kubernetes-preserve-unknown-fields"]  # no user writes it
         spec["x-kubernetes-validations"] = [{"rule": "self == oldSelf", "message": "a revision never changes"}]
     schema = {
         "type": "object",
@@ -288,7 +312,7 @@ def render_crd(name: str) -> str:
 
 def generated() -> dict[str, str]:
     """Return the text of every generated file, by its path in the repository."""
-    files = {f"charts/adutora/crds/{KIND_OF[name].plural}.yaml": render_crd(name) for name in KINDS}
+    files = {f"charts/adutora/files/crds/{KIND_OF[name].plural}.yaml": render_crd(name) for name in KINDS}
     for name in reference.PAGES:
         files[f"adutora/schema/{reference.PAGES[name]}.json"] = editor_schema.render(name)
         files[f"docs/reference/{reference.PAGES[name]}.md"] = reference.render(name)

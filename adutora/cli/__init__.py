@@ -21,6 +21,7 @@ COMMANDS: Final = {
     "graph": "draw a pipeline's stages and tables",
     "test": "test the SQL of stages with rows of your own",
     "replay": "write a table's rejected rows that pass its rules now",
+    "dev": "run pipelines in a local Airflow with its pages",
     "push": "bring the files beside a pipeline to a cluster",
     "compile": "print the DagConfig of a pipeline",
     "schema": "print the JSON Schema of a kind, for editors",

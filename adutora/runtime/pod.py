@@ -14,12 +14,13 @@ import sys
 from collections.abc import MutableMapping, Sequence
 from typing import TYPE_CHECKING
 
-from adutora.errors import EXIT_INTERRUPTED, EXIT_SOFTWARE, AdutoraError, ConfigError
+from adutora.errors import EXIT_SOFTWARE, AdutoraError, ConfigError
 from adutora.io.secrets import SECRETS_DIR_ENV, redact
 from adutora.runtime import pod_report
 from adutora.runtime.outcome import Outcome
+from adutora.runtime.pod_stop import stopped, watch
 from adutora.runtime.pod_task import CONFIG, outputs_uris, read_task
-from adutora.runtime.stopping import Stopped, stop
+from adutora.runtime.stopping import ASKED, Stopped, stop
 
 if TYPE_CHECKING:
     from adutora.runtime.task import Task
@@ -31,25 +32,29 @@ _LOG = logging.getLogger("adutora.stage")
 
 def main(arguments: Sequence[str], env: MutableMapping[str, str]) -> int:
     """Run a stage, or write connection files. Returns the exit code of the container."""
-    # Process 1 of a container does not get a signal that it has no handler for: so before all heavy imports.
-    signal.signal(signal.SIGTERM, stop)
+    told = watch(env, _LOG)
     started = _now()
     outcome, task = Outcome(), None
     try:
+        # Process 1 of a container does not get a signal that it has no handler for: so before all heavy imports.
+        signal.signal(signal.SIGTERM, stop)
         mode = _mode(arguments)
         env.setdefault(SECRETS_DIR_ENV, SECRETS_DIR)
-        told = read_task(env)
+        given = read_task(env)
         uris = outputs_uris(env)
         _forget_config(env)
         if mode == "connections":
-            outcome = _write_connections(told, env)
+            outcome = _write_connections(given, env)
         else:
-            task = told
+            task = given
             outcome = _run_stage(task, uris)
+        if ASKED.is_set() and outcome.exit_code:
+            outcome = stopped()
     except BaseException as error:
-        _take(outcome, error)
+        outcome = _taken(error)
     # What is left takes seconds, and is what a stop asks for.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    told.set()
     try:
         _tell(outcome, task, started, env)
     except Exception as error:
@@ -83,15 +88,16 @@ def _write_connections(task: "Task", env: MutableMapping[str, str]) -> Outcome:
     return write_connections(task, env)
 
 
-def _take(outcome: Outcome, error: BaseException) -> None:
-    """Take in what kept the stage from running, or from ending, at all."""
-    outcome.fail(error)
-    if isinstance(error, Stopped):
-        outcome.exit_code, outcome.reason, outcome.error = EXIT_INTERRUPTED, "Stopped", "it was told to stop"
-    known = isinstance(error, AdutoraError | Stopped)
+def _taken(error: BaseException) -> Outcome:
+    """Return the outcome for what kept the stage from running, or from ending, at all."""
+    outcome = stopped()
+    if not isinstance(error, Stopped):
+        outcome = Outcome()
+        outcome.fail(error)
     _LOG.error("%s", redact(str(error) if isinstance(error, AdutoraError) else outcome.error or ""))
-    if not known:
+    if not isinstance(error, AdutoraError | Stopped):
         _LOG.error("traceback", exc_info=error)
+    return outcome
 
 
 def _tell(outcome: Outcome, task: "Task | None", started: str, env: MutableMapping[str, str]) -> None:

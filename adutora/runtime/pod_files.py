@@ -37,18 +37,15 @@ class Wanted:
 
 def wanted(ctx: "StageContext") -> list[Wanted]:
     """Return what a stage reads of the pipeline's own files. Raises ConfigError for a path that may not be."""
-    patterns = [Wanted(check_pattern(item.file), required=True) for item in ctx.inputs if is_path(item.file)]
+    paths = [item.file for item in ctx.inputs if item.file is not None and "://" not in item.file]
+    # A URL is refused by the stage itself, with what would be right.
+    patterns = [Wanted(check_pattern(path), required=True) for path in paths]
     spec: Any = ctx.spec
     if ctx.config.type == "ingest" and spec.files is not None and spec.files.connection is None:
         patterns.append(Wanted(check_pattern(spec.files.path), required=spec.files.read == "all"))
     if ctx.config.type == "python":
         patterns.append(Wanted("**/*", required=False))
     return patterns
-
-
-def is_path(file: str | None) -> bool:
-    """Say whether an input names a file; a URL is refused by the stage itself, with what would be right."""
-    return file is not None and "://" not in file
 
 
 def fetch_files(ctx: "StageContext", source: ObjectSource) -> None:
@@ -68,7 +65,7 @@ def fetch_files(ctx: "StageContext", source: ObjectSource) -> None:
             list(pool.map(lambda file: _bring(source, file, root, ctx.scratch), files))
     except OSError as error:
         raise full_disk(error, ctx) from error
-    ctx.log.info("%d files, %d bytes from %s", len(files), sum(file.size for file in files), source.where)
+    ctx.log.info("fetched %s, %d bytes, from %s", _count(files), sum(file.size for file in files), source.where)
 
 
 def listed(ctx: "StageContext", source: ObjectSource) -> Sequence[SourceFile]:
@@ -117,7 +114,7 @@ def check_room(files: Sequence[SourceFile], ctx: "StageContext") -> None:
     """Raise ConfigError where files take more than the stage's scratch, TemporaryError where the disk has less."""
     total = sum(file.size for file in files)
     scratch = ctx.config.resources.get("scratch")
-    what = f"{len(files)} files take {total:,} bytes"
+    what = f"{_count(files)}: {total:,} bytes"
     if scratch is not None and total > scratch:
         raise ConfigError(
             f"{what}, and the stage's scratch is {scratch:,}",
@@ -126,6 +123,10 @@ def check_room(files: Sequence[SourceFile], ctx: "StageContext") -> None:
     free = shutil.disk_usage(ctx.scratch).free
     if total > free:
         raise TemporaryError(f"{what}, and {ctx.scratch} has room for {free:,}")
+
+
+def _count(files: Sequence[SourceFile]) -> str:
+    return f"{len(files)} file" + ("" if len(files) == 1 else "s")
 
 
 def _bring(source: ObjectSource, file: SourceFile, root: Path, scratch: Path) -> None:

@@ -155,13 +155,19 @@ def _memory(given: int | None, resources: Json) -> int | None:
     return min((int(amount) for amount in amounts if amount), default=None)
 
 
-def _threads(resources: Json) -> int | None:
+def _threads(resources: Json) -> int:
     """Return the engine's threads: CPU is a request without a limit, and idle cores of the node are for the taking.
 
     As many as there are, while each has half a GiB of the stage's memory; at least as many as were asked for.
     """
-    asked = max(1, round(resources.get("cpu", 1000) / 1000))
-    return max(asked, min(len(os.sched_getaffinity(0)), int(resources.get("memory", 0)) >> 29))
+    asked: int = max(1, round(resources.get("cpu", 1000) / 1000))
+    fitting: int = int(resources.get("memory", 0)) >> 29
+    return max(asked, min(_cores(), fitting))
+
+
+def _cores() -> int:
+    """Return how many cores this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def cgroup_memory(folder: Path = Path("/sys/fs/cgroup")) -> int | None:

@@ -143,7 +143,7 @@ def test_more_than_scratch_is_refused_before_it_is_fetched(pod: PodBench, gatewa
     )
     ended = pod.run(pod.env(config))
     assert ended.code == 78
-    assert ended.message["error"] == "1 files take 2,000 bytes, and the stage's scratch is 1,000"
+    assert ended.message["error"] == "1 file: 2,000 bytes, and the stage's scratch is 1,000"
 
 
 def test_a_lake_that_is_down_is_temporary_and_told(pod: PodBench) -> None:

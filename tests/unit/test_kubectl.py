@@ -98,7 +98,10 @@ def test_runs_and_logs(plugin: Plugin, capsys: pytest.CaptureFixture[str]) -> No
     tasks = [task("land", "success"), task("fan", "failed", 1), task("last", None, start=None)]
     plugin.on("", {"task_instances": tasks, "total_entries": 3}, path=f"{DAG}/dagRuns/manual__1/taskInstances")
     for name in ("land", "fan"):
-        lines = {"content": [{"timestamp": "T", "event": f"line of {name}"}], "continuation_token": None}
+        lines = {
+            "content": [{"event": "::group::x"}, {"timestamp": "T", "event": f"line of {name}"}],
+            "continuation_token": None,
+        }
         plugin.on("", lines, path=f"{DAG}/dagRuns/manual__1/taskInstances/{name}/logs/2")
     assert plugin("logs", "shop") == 0
     assert capsys.readouterr().out == (

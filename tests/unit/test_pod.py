@@ -242,6 +242,19 @@ def test_sigterm_stops_cleanly(pod: PodBench) -> None:
     assert ended.whole["exitCode"] == 130
 
 
+def test_sigterm_while_a_library_runs(pod: PodBench) -> None:
+    query = "SELECT sum(a.range * b.range) AS s FROM range(10000000) a, range(10000000) b"
+    process = pod.start(pod.env(pod.config(block={"query": query}, output=OUTPUT)))
+    assert process.stdout is not None
+    while "stage stage of run" not in process.stdout.readline():
+        assert process.poll() is None
+    time.sleep(1)
+    process.send_signal(signal.SIGTERM)
+    ended = pod.end(process)
+    assert ended.code == 130, ended.log
+    assert ended.message["reason"] == "Stopped"
+
+
 def test_sigterm_while_it_starts(pod: PodBench) -> None:
     process = pod.start(pod.env(pod.config()))
     status = Path(f"/proc/{process.pid}/status")

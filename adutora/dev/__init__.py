@@ -1,0 +1,1 @@
+"""`adutora dev`: the DAGs of a cluster in an Airflow on this machine, stages as processes."""

@@ -1,0 +1,5 @@
+"""`python -m adutora.kubectl`."""
+
+from adutora.kubectl.plugin import console
+
+console()
