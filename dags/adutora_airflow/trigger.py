@@ -1,0 +1,116 @@
+"""Waits for a pod in the triggerer, where thousands of waits share one process, and passes its log on meanwhile."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from adutora.dagconfig import Json
+from adutora_airflow.ending import ended
+
+WATCH = 300  # seconds of one watch
+PAUSE = 2.0  # seconds between two attempts to reach the API server
+DRAIN = 10.0  # seconds for the last lines of a log
+
+
+class PodTrigger(BaseTrigger):
+    """Fires once the stage's container has ended or its pod has gone. `since` is the time of the last line shown."""
+
+    def __init__(self, namespace: str, name: str, since: str = "") -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.namespace, self.name, self.since = namespace, name, since
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return what a triggerer makes it anew from."""
+        return (
+            "adutora_airflow.trigger.PodTrigger",
+            {"namespace": self.namespace, "name": self.name, "since": self.since},
+        )
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Wait."""
+        from airflow.providers.cncf.kubernetes.hooks.kubernetes import AsyncKubernetesHook
+        from kubernetes_asyncio.client import CoreV1Api
+
+        async with AsyncKubernetesHook(conn_id=None).get_conn() as client:
+            api = CoreV1Api(client)
+            log = asyncio.create_task(self._follow(api))
+            try:
+                await self._end(api)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(asyncio.shield(log), DRAIN)
+            finally:
+                log.cancel()
+        yield TriggerEvent({"name": self.name})  # type: ignore[no-untyped-call]
+
+    async def _end(self, api: Any) -> None:
+        """Return when the pod has ended or gone."""
+        while True:
+            try:
+                answer = await api.read_namespaced_pod(self.name, self.namespace, _preload_content=False)
+                pod = json.loads(await answer.read())
+                if ended(pod):
+                    return
+                async for event in self._events(api, pod["metadata"]["resourceVersion"]):
+                    if event["type"] == "DELETED" or (event["type"] == "MODIFIED" and ended(event["object"])):
+                        return
+            except Exception as error:
+                if getattr(error, "status", None) == 404:
+                    return
+                self.log.warning("The API server does not answer: %s", error)
+                await asyncio.sleep(PAUSE)
+
+    async def _events(self, api: Any, version: str) -> AsyncIterator[Json]:
+        answer = await api.list_namespaced_pod(
+            self.namespace, field_selector=f"metadata.name={self.name}", resource_version=version, watch=True,
+            timeout_seconds=WATCH, _preload_content=False, _request_timeout=WATCH + 30,
+        )  # fmt: skip
+        with contextlib.closing(answer):
+            async for line in _lines(answer):
+                yield json.loads(line)
+
+    async def _follow(self, api: Any) -> None:
+        """Pass lines on until the stream ends with the container."""
+        while True:
+            try:
+                answer = await api.read_namespaced_pod_log(
+                    self.name, self.namespace, container="stage", follow=True, timestamps=True,
+                    _preload_content=False, _request_timeout=None, **self._since(),
+                )  # fmt: skip
+                with contextlib.closing(answer):
+                    async for line in _lines(answer):
+                        self._pass_on(line)
+                answer = await api.read_namespaced_pod(self.name, self.namespace, _preload_content=False)
+                if ended(json.loads(await answer.read())):
+                    return
+            except Exception as error:
+                if getattr(error, "status", None) == 404:
+                    return
+            await asyncio.sleep(PAUSE)
+
+    def _since(self) -> dict[str, int]:
+        import datetime as dt
+
+        if not self.since:
+            return {}
+        last = dt.datetime.fromisoformat(self.since[:19] + "+00:00")
+        return {"since_seconds": int((dt.datetime.now(dt.UTC) - last).total_seconds()) + 5}
+
+    def _pass_on(self, line: bytes) -> None:
+        moment, _, text = line.decode(errors="replace").partition(" ")
+        if moment > self.since:
+            self.log.info("%s", text)
+            self.since = moment
+
+
+async def _lines(answer: Any) -> AsyncIterator[bytes]:
+    rest = b""
+    async for data in answer.content.iter_any():
+        *lines, rest = (rest + data).split(b"\n")
+        for line in filter(None, lines):
+            yield line
+    if rest:
+        yield rest

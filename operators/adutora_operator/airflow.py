@@ -1,0 +1,176 @@
+"""What Airflow says of our DAGs, read in one batch for all of them: import errors, DAGs, runs that changed.
+
+A poll takes a fixed number of requests (pages aside), however many Pipelines there are. Where Airflow does not answer,
+what it said before holds.
+"""
+
+import logging
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import PurePosixPath
+from typing import Any, Final
+from urllib.parse import quote
+
+import aiohttp
+
+from adutora_operator.settings import AirflowSettings
+
+Json = dict[str, Any]
+TAG: Final = "adutora"
+PAGE: Final = 1000
+MAX_PAGES: Final = 100
+OVERLAP: Final = timedelta(seconds=60)  # clocks differ
+FIRST_LOOK_BACK: Final = timedelta(days=1)
+MAX_ERROR: Final = 4000
+_TIMEOUT: Final = aiohttp.ClientTimeout(total=30, connect=5)
+_RUN_STATES: Final = ("queued", "running", "success", "failed")
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One DAG as Airflow has it. `configured`: there is an Airflow; `polled`: it answered already."""
+
+    configured: bool = True
+    polled: bool = True
+    parsed_at: str | None = None
+    error: str | None = None
+    paused: bool | None = None
+    last_run: Json | None = None
+
+
+NOT_CONFIGURED: Final = View(configured=False, polled=False)
+NOT_POLLED: Final = View(polled=False)
+
+
+class AirflowError(Exception):
+    """Airflow did not answer, or refused."""
+
+
+class Airflow:
+    """A connection to Airflow's REST API, and what it said last. DAG ids are `namespace.pipeline`."""
+
+    def __init__(self, settings: AirflowSettings) -> None:
+        self._settings = settings
+        self._session: aiohttp.ClientSession | None = None
+        self._token = ""
+        self._views: dict[str, View] = {}
+        self._runs: dict[str, Json] = {}
+        self._since: datetime | None = None
+        self._polled = False
+
+    def view(self, dag_id: str) -> View:
+        """Return what is known of a DAG."""
+        return self._views.get(dag_id, View() if self._polled else NOT_POLLED)
+
+    async def poll(self) -> set[str]:
+        """Read everything anew. Return the ids of DAGs of which something else is known now. Raises AirflowError."""
+        started, first = datetime.now(UTC), not self._polled
+        errors = {dag: text async for dag, text in self._errors()}
+        dags = {each["dag_id"]: each async for each in self._pages("dags", "dags", tags=TAG, order_by="dag_id")}
+        await self._read_runs(self._since or started - FIRST_LOOK_BACK)
+        self._since, self._polled = started - OVERLAP, True
+        self._runs = {dag: run for dag, run in self._runs.items() if dag in dags}
+        views = {dag: self._view(dags.get(dag), errors.get(dag), self._runs.get(dag)) for dag in {*dags, *errors}}
+        old, self._views = self._views, views
+        changed = {dag for dag in {*old, *views} if old.get(dag) != views.get(dag)}
+        return changed | ({""} if first else set())
+
+    async def pause(self, dag_id: str, paused: bool) -> None:
+        """Pause a DAG, or let it run. Raises AirflowError."""
+        await self._request("PATCH", f"dags/{quote(dag_id)}?update_mask=is_paused", {"is_paused": paused})
+        if dag_id in self._views:
+            self._views[dag_id] = replace(self._views[dag_id], paused=paused)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._session is not None:
+            await self._session.close()
+
+    @staticmethod
+    def _view(dag: Json | None, error: str | None, run: Json | None) -> View:
+        if dag is None:
+            return View(error=error)
+        return View(parsed_at=_seconds(dag["last_parsed_time"]), error=error, paused=dag["is_paused"], last_run=run)
+
+    async def _errors(self) -> AsyncIterator[tuple[str, str]]:
+        """Yield DAG ids, by the names of their files, and the end of what Python said."""
+        async for each in self._pages("importErrors", "import_errors"):
+            path = PurePosixPath(each["filename"])
+            if path.suffix == ".py":
+                yield path.stem, each["stack_trace"].strip()[-MAX_ERROR:]
+
+    async def _read_runs(self, since: datetime) -> None:
+        query = {"updated_at_gte": since.isoformat(), "order_by": "run_after"}
+        async for each in self._pages("dags/~/dagRuns", "dag_runs", **query):
+            run, known = _run(each), self._runs.get(each["dag_id"])
+            if known is None or _began(run) >= _began(known):
+                self._runs[each["dag_id"]] = run
+
+    async def _pages(self, path: str, field: str, **query: str) -> AsyncIterator[Json]:
+        offset = 0
+        for _ in range(MAX_PAGES):
+            parameters = "&".join(f"{name}={quote(value)}" for name, value in query.items())
+            page = await self._request("GET", f"{path}?limit={PAGE}&offset={offset}&{parameters}")
+            for each in page[field]:
+                yield each
+            offset += len(page[field])
+            if not page[field] or offset >= page["total_entries"]:
+                return
+
+    async def _request(self, method: str, path: str, body: Json | None = None) -> Json:
+        """Send one request; where the token has expired, a second one after a new login."""
+        try:
+            for last in (False, True):
+                session = await self._connected()
+                headers = {"Authorization": f"Bearer {self._token}"}
+                url = f"{self._settings.url}/api/v2/{path}"
+                async with session.request(method, url, json=body, headers=headers) as response:
+                    if response.status == 401 and not last:
+                        self._token = ""
+                        continue
+                    return await _answer(response)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise AirflowError(f"{self._settings.url} did not answer: {error!r}") from error
+        raise AssertionError("a second try returns or raises")
+
+    async def _connected(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(timeout=_TIMEOUT)
+        if not self._token:
+            password = self._settings.password_file.read_text().strip()
+            body = {"username": self._settings.user, "password": password}
+            async with self._session.post(f"{self._settings.url}/auth/token", json=body) as response:
+                self._token = (await _answer(response))["access_token"]
+        return self._session
+
+
+async def _answer(response: aiohttp.ClientResponse) -> Json:
+    if response.status >= 300:
+        text = (await response.text())[:200]
+        raise AirflowError(f"{response.method} {response.url.path}: {response.status} {text}")
+    value: Json = await response.json()
+    return value
+
+
+def _run(each: Mapping[str, Any]) -> Json:
+    """Return a run as a Pipeline's status has it."""
+    run = {
+        "id": each["dag_run_id"][:250],
+        "state": each["state"] if each["state"] in _RUN_STATES else "running",
+        "startedAt": _seconds(each["start_date"] or each["run_after"]),
+        "endedAt": _seconds(each["end_date"]),
+    }
+    return {name: value for name, value in run.items() if value is not None}
+
+
+def _began(run: Json) -> tuple[str, str]:
+    return run.get("startedAt", ""), run["id"]
+
+
+def _seconds(text: str | None) -> str | None:
+    """Return a time as Kubernetes writes it."""
+    if text is None:
+        return None
+    return datetime.fromisoformat(text).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

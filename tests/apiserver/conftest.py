@@ -1,0 +1,95 @@
+"""One API server for all tests of a process; each test has a namespace `team` without objects, and operators to start."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.apiserver.running import OperatorProcess, Proxy
+from tests.apiserver.server import GROUP, OPERATOR, PROGRAMS, ApiServer, Client, wait_for
+from tests.cluster import binaries
+
+REPOSITORY = Path(__file__).parents[2]
+CRDS = REPOSITORY / "charts" / "adutora" / "files" / "crds"
+# What charts/adutora gives the operator.
+RULES = [
+    {"apiGroups": ["adutora.dev"], "resources": ["pipelines", "projects"], "verbs": ["get", "list", "watch"]},
+    {"apiGroups": ["adutora.dev"], "resources": ["pipelines/status", "projects/status"], "verbs": ["patch"]},
+    {
+        "apiGroups": ["adutora.dev"],
+        "resources": ["pipelinerevisions"],
+        "verbs": ["get", "list", "watch", "create", "delete"],
+    },
+]
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
+    missing = [name for name in PROGRAMS if not binaries.path(name).exists()]
+    if missing:
+        reason = f"{', '.join(missing)} not built (make cluster-up, or tests.cluster.binaries.build)"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    started = ApiServer.start(tmp_path_factory.mktemp("apiserver"))
+    try:
+        _prepare(started)
+        yield started
+    finally:
+        started.close()
+
+
+def _prepare(server: ApiServer) -> None:
+    server.apply_files(sorted(CRDS.glob("*.yaml")))
+    admin = server.client()
+    try:
+        for name in ("team", "other", "adutora"):
+            admin.call("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
+        rbac = "/apis/rbac.authorization.k8s.io/v1"
+        for namespace in ("team", "other"):
+            where = f"{rbac}/namespaces/{namespace}"
+            admin.call("POST", f"{where}/roles", {"metadata": {"name": "operator"}, "rules": RULES})
+            binding = {
+                "metadata": {"name": "operator"},
+                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "operator"},
+                "subjects": [{"kind": "User", "name": OPERATOR}],
+            }
+            admin.call("POST", f"{where}/rolebindings", binding)
+        for kind in ("pipelines", "projects", "pipelinerevisions", "modelservices"):
+            wait_for(kind, lambda kind=kind: admin.call("GET", f"{GROUP}/{kind}")[0] == 200)
+    finally:
+        admin.close()
+
+
+@pytest.fixture
+def admin(server: ApiServer) -> Iterator[Client]:
+    client = server.client()
+    yield client
+    for plural in ("pipelines", "projects", "pipelinerevisions"):
+        for namespace in ("team", "other"):
+            client.call("DELETE", f"{GROUP}/namespaces/{namespace}/{plural}")
+    client.close()
+
+
+@pytest.fixture
+def proxy(server: ApiServer) -> Iterator[Proxy]:
+    started = Proxy(server).start()
+    yield started
+    started.close()
+
+
+@pytest.fixture
+def operators(server: ApiServer, admin: Client) -> Iterator[Callable[..., OperatorProcess]]:
+    """Start operators; they are ended before the objects are deleted."""
+    made: list[OperatorProcess] = []
+
+    def start(url: str | None = None, **env: Any) -> OperatorProcess:
+        made.append(OperatorProcess(server, url, **env).start())
+        return made[-1]
+
+    start.made = made  # type: ignore[attr-defined]
+    yield start
+    for each in made:
+        each.kill()

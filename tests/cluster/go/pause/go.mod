@@ -1,0 +1,3 @@
+module adutora.dev/tests/cluster/pause
+
+go 1.24
