@@ -10,12 +10,13 @@ a watch has seen the last one done; memory is the peak of the process. API serve
 import argparse
 import json
 import os
+import ssl
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,16 @@ def cpu(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def events(server: ApiServer, version: str) -> Iterator[Json]:
+    """Watch the Pipelines until the API server ends it."""
+    url = f"{server.url}{GROUP}/namespaces/{NAMESPACE}/pipelines?watch=true&resourceVersion={version}"
+    headers = {"Authorization": f"Bearer {token('admin')}"}
+    context = ssl.create_default_context(cafile=server.ca)
+    with httpx.stream("GET", url, headers=headers, verify=context, timeout=None) as stream:
+        for line in stream.iter_lines():
+            yield json.loads(line)
+
+
 def watch(server: ApiServer, done: Callable[[Json], bool], count: int, ended: threading.Event) -> threading.Thread:
     """Set `ended` when `count` Pipelines are done."""
     admin = server.client()
@@ -77,16 +88,15 @@ def watch(server: ApiServer, done: Callable[[Json], bool], count: int, ended: th
 
     def run() -> None:
         seen: set[str] = set()
-        url = f"{server.url}{GROUP}/namespaces/{NAMESPACE}/pipelines?watch=true&resourceVersion={version}"
-        headers = {"Authorization": f"Bearer {token('admin')}"}
-        with httpx.stream("GET", url, headers=headers, verify=str(server.ca), timeout=None) as stream:
-            for line in stream.iter_lines():
-                event = json.loads(line)
+        last = version
+        while len(seen) < count:  # the API server ends a watch that reads too slowly
+            for event in events(server, last):
+                last = event["object"]["metadata"]["resourceVersion"]
                 if event["type"] == "MODIFIED" and done(event["object"]):
                     seen.add(event["object"]["metadata"]["name"])
                 if len(seen) == count:
-                    ended.set()
-                    return
+                    break
+        ended.set()
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
@@ -148,10 +158,21 @@ def main() -> int:
         try:
             server.apply_files(sorted((ROOT / "charts" / "adutora" / "files" / "crds").glob("*.yaml")))
             server.kubectl("create", "namespace", NAMESPACE)
-            kopf = [sys.executable, "-m", "kopf", "run", "--standalone", "-n", NAMESPACE, str(ROOT / "bench" / "noop_operator.py")]
+            kopf = [
+                sys.executable,
+                "-m",
+                "kopf",
+                "run",
+                "--standalone",
+                "-n",
+                NAMESPACE,
+                str(ROOT / "bench" / "noop_operator.py"),
+            ]
             peer = measure(server, kopf, annotated, args.pipelines, args.idle)
             report("kopf, no-op", peer, args.pipelines)
-            product = measure(server, [sys.executable, "-P", "-m", "adutora_operator"], rendered, args.pipelines, args.idle)
+            product = measure(
+                server, [sys.executable, "-P", "-m", "adutora_operator"], rendered, args.pipelines, args.idle
+            )
             report("adutora", product, args.pipelines)
         finally:
             server.close()

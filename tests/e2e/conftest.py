@@ -44,7 +44,11 @@ class Platform:
             found = self.kubectl.condition(name)
             return found if found and found["status"] == "True" else None
 
-        return wait_for(f"Ready of {name}: {self.kubectl.get('pipeline', name)}", probe, seconds)
+        try:
+            return wait_for(f"Ready of {name}", probe, seconds)
+        except AssertionError as error:
+            found = self.kubectl.get("pipeline", name) or {}
+            raise AssertionError(f"{error}: {found.get('status')}") from None
 
     def push(self, example: str) -> None:
         """Upload the files of an example."""
