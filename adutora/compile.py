@@ -40,23 +40,35 @@ def compile_pipeline(pipeline: Pipeline, project: Project, origins: Origins | No
     return DagConfig(
         name=pipeline.metadata.name,
         namespace=pipeline.metadata.namespace or "default",
-        description=spec.description,
-        owner=spec.owner,
-        tags=tuple(sorted(set(spec.tags))),
+        description=_prose(spec.description),
+        owner=_prose(spec.owner),
+        tags=tuple(sorted({_prose(tag) for tag in spec.tags})),
         suspend=spec.suspend,
         concurrency=spec.concurrency,
         timeout=None if spec.timeout is None else int(spec.timeout),
         timezone=timezone,
         triggers=tuple(sorted((trigger.canonical() for trigger in spec.triggers), key=canonical_json)),
-        params=tuple(param.canonical() for param in spec.params),
+        params=tuple(_worded(param.canonical()) for param in spec.params),
         notify=tuple(notify.canonical() for notify in [*project.spec.notify, *spec.notify]),
-        tables={table.name: table.canonical() for table in spec.tables},
+        tables={table.name: _worded(table.canonical()) for table in spec.tables},
         lake=_lake(project),
         files_root=project.spec.filesRoot,
         connections=_connections(pipeline, project),
         profiles=_profiles(pipeline, project, layers),
         stages=tuple(_stage(stages[name], edges[name], layers, origins, project) for name in ordered),
     )
+
+
+def _prose(text: Any) -> Any:
+    """Return a text for people as it is meant: `$$(` is how a file writes `$(`, and nothing is substituted there."""
+    return text.replace("$$(", "$(") if isinstance(text, str) else text
+
+
+def _worded(value: Any) -> Any:
+    """Return a JSON value whose descriptions, titles and owners are as they are meant."""
+    if isinstance(value, dict):
+        return {k: _prose(v) if k in ("description", "title", "owner") else _worded(v) for k, v in value.items()}
+    return [_worded(item) for item in value] if isinstance(value, list) else value
 
 
 def _order(edges: Mapping[str, Mapping[str, str]]) -> list[str]:
@@ -167,7 +179,7 @@ def _stage(
         name=stage.name,
         type=stage.type,
         block=stage.block.canonical(),
-        description=stage.description,
+        description=_prose(stage.description),
         depends_on=tuple(sorted(edges)),
         when=stage.when.strip() if isinstance(stage.when, str) else stage.when,
         run_if=stage.runIf,

@@ -9,7 +9,7 @@ from adutora.errors import EXIT_OK, ConfigError
 
 if TYPE_CHECKING:
     from adutora.local.upload import Change
-    from adutora.runtime.pod_store import Objects
+    from adutora.io.stored import Objects
     from adutora.validate import LoadedPipeline
 
 
@@ -55,7 +55,7 @@ def _target(loaded: "LoadedPipeline", args: argparse.Namespace) -> "Objects":
     """Open the pipeline's folder below the Project's filesRoot, with the lake's connection."""
     from adutora.cli.common import address, home_of
     from adutora.io.connections import resolve
-    from adutora.runtime.pod_store import open_objects
+    from adutora.io.stored import open_objects
 
     spec = loaded.project.spec
     root = address(args.to, Path.cwd()) if args.to else spec.filesRoot

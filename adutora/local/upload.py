@@ -16,7 +16,7 @@ from typing import Any, Literal
 from adutora.dagconfig import DagConfig, Json, StageConfig
 from adutora.errors import ConfigError
 from adutora.io.objects import Folder, SourceFile, check_pattern, is_pattern, none_found
-from adutora.runtime.pod_store import Objects
+from adutora.io.stored import Objects
 from adutora.spec.template import Ref, parse
 
 MANIFEST = ".adutora-push.json"

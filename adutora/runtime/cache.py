@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from adutora.errors import AdutoraError
-from adutora.runtime.pod_store import SYSTEM, Objects, open_objects
+from adutora.io.stored import SYSTEM, Objects, open_objects
 
 if TYPE_CHECKING:
     from adutora.runtime.context import StageContext

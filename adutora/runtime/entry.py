@@ -15,7 +15,7 @@ from adutora.errors import EXIT_INTERRUPTED, EXIT_TEMPORARY, AdutoraError, Confi
 from adutora.io.secrets import SecretFilter, redact
 from adutora.runtime.context import StageContext
 from adutora.runtime.outcome import Outcome
-from adutora.runtime.stopping import Stopped, stop
+from adutora.runtime.stopping import ASKED, stop
 from adutora.runtime.task import OUTCOME, TASK, Task
 
 
@@ -65,10 +65,10 @@ def run_task(task: Task, log: logging.Logger) -> Outcome:
     except BaseException as error:
         sys.stderr.write(redact(traceback.format_exc()))
         ctx.outcome.fail(error)
-        if isinstance(error, Stopped):
-            ctx.outcome.exit_code, ctx.outcome.reason = EXIT_INTERRUPTED, "Stopped"
     finally:
         shutil.rmtree(task.task_dir / "scratch", ignore_errors=True)
+    if ASKED.is_set() and ctx.outcome.exit_code:  # DuckDB turns the exception of a signal into one of its own
+        ctx.outcome.exit_code, ctx.outcome.reason = EXIT_INTERRUPTED, "Stopped"
     ctx.outcome.redact(redact)
     for warning in ctx.outcome.warnings:
         log.warning("%s", warning)

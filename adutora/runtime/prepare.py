@@ -147,7 +147,7 @@ class Preparation:
         if bad:
             raise DataError(
                 f"{self.table.name}: column {', '.join(map(repr, bad))} begins with `_`, as the system's own do",
-                hint="give it another name with AS",
+                hint="give it another name: in SQL with AS, in a file in its header",
             )
 
     def _targets(self, given: dict[str, str]) -> dict[str, Target]:

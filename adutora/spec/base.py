@@ -283,8 +283,8 @@ class Output(Spec):
     )
     deleteWhere: Annotated[str, Field(max_length=4096)] | None = Field(
         None,
-        description="With `merge`: SQL condition on a new row that deletes its key; nothing of the key is kept, so an "
-        "older row that comes in a later run brings it back",
+        description="With `merge`: SQL condition on a new row that deletes its key; with `latestBy` the deletion is "
+        "remembered, so an older row that comes in a later run does not bring the key back",
     )
     missing: Missing | None = Field(None, description="With `merge`: what becomes of rows that no longer come")
 

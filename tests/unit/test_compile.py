@@ -290,3 +290,16 @@ def test_command_that_cannot_be(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert "cannot write" in capsys.readouterr().err
     assert main(["compile", str(path), "--output", "text"]) == 78
     assert main(["compile", str(tmp_path / "none.yaml")]) == 78
+
+
+def test_an_escaped_dollar_in_prose_is_plain_for_people(tmp_path: Path) -> None:
+    path = tmp_path / "p.yaml"
+    path.write_text(
+        "apiVersion: adutora.dev/v1alpha1\nkind: Pipeline\nmetadata: {name: p}\nspec:\n  description: costs $$(5)\n"
+        "  tables: [{name: bronze.a, description: 'in $$(k)'}]\n"
+        "  stages: [{name: a, description: 'a $$(b)', sql: {query: SELECT 1 AS n}, output: {table: bronze.a}}]\n"
+    )
+    loaded = load_pipeline(path)
+    config = compile_pipeline(loaded.pipeline, loaded.project)
+    assert (config.description, config.stages[0].description) == ("costs $(5)", "a $(b)")
+    assert config.tables["bronze.a"]["description"] == "in $(k)"
