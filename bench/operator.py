@@ -35,7 +35,7 @@ NAMESPACE = "bench"
 
 @dataclass
 class Result:
-    """Seconds until all were done, peak memory in bytes, CPU seconds of the process, and idle CPU as a share of one core."""
+    """Seconds until all were done, peak memory in bytes, CPU seconds, and idle CPU as a share of one core."""
 
     seconds: float
     peak: int

@@ -24,6 +24,7 @@ OVERLAP: Final = timedelta(seconds=60)  # clocks differ
 FIRST_LOOK_BACK: Final = timedelta(days=1)
 MAX_ERROR: Final = 4000
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=30, connect=5)
+_LOGIN_AGAIN: Final = (401, 403)  # Airflow 3.3 calls an expired token forbidden
 _RUN_STATES: Final = ("queued", "running", "success", "failed")
 log = logging.getLogger(__name__)
 
@@ -127,7 +128,7 @@ class Airflow:
                 headers = {"Authorization": f"Bearer {self._token}"}
                 url = f"{self._settings.url}/api/v2/{path}"
                 async with session.request(method, url, json=body, headers=headers) as response:
-                    if response.status == 401 and not last:
+                    if response.status in _LOGIN_AGAIN and not last:
                         self._token = ""
                         continue
                     return await _answer(response)
