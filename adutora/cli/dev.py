@@ -47,7 +47,8 @@ def run(args: argparse.Namespace) -> int:
     if not found.pipelines:
         raise ConfigError("these files hold no pipeline", hint="name a file with a document `kind: Pipeline`")
     airflow = LocalAirflow(home, home / "bundle", args.port, python_path)
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
     try:
         _tell("starting Airflow; this takes half a minute")
         airflow.migrate()

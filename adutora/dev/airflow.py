@@ -51,7 +51,9 @@ class LocalAirflow:
         while time.monotonic() < deadline:
             self.check()
             with contextlib.suppress(httpx.HTTPError):
-                if httpx.get(f"{self.url}/api/v2/version", timeout=5, trust_env=False).status_code < 500:
+                # What tasks speak to as well, or the first of them would wait while it is built.
+                pages = [f"{self.url}{path}" for path in ("/api/v2/version", "/execution/health")]
+                if all(httpx.get(page, timeout=60, trust_env=False).status_code < 500 for page in pages):
                     return
             time.sleep(0.5)
         raise TemporaryError(f"Airflow did not answer within {READY:.0f} s", hint=f"see {self.home}/api-server.log")

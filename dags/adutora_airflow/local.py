@@ -70,7 +70,7 @@ class LocalStageOperator(BaseOperator):
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
         ) as process:
             self._process = process
-            timer = threading.Timer(run.stage.timeout, lambda: (late.set(), _end(process)))
+            timer = threading.Timer(run.stage.timeout, _end, [process, late])
             timer.start()
             try:
                 for line in process.stdout or ():
@@ -97,12 +97,13 @@ def _prepare(run: StageRun, places: Json, folder: Path) -> None:
 
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(run.config.to_json()))
-    roots = {name: Path(places[name]) for name in ("files_root", "project_root", "state_dir")}
+    files_root = Path(places["files_root"])
     Task(
         config=run.config, stage_name=run.stage.name, run=run.run, params=run.params, given_params=(),
-        attempt=run.attempt, task_dir=folder, cwd=roots["files_root"], lake_root=places["lake_root"],
+        attempt=run.attempt, files_root=files_root, project_root=Path(places["project_root"]),
+        state_dir=Path(places["state_dir"]), task_dir=folder, cwd=files_root, lake_root=places["lake_root"],
         lake_layers=places["lake_layers"], item=(run.item or {}).get("value"), item_index=run.index,
-        outputs=run.outputs, **roots,
+        outputs=run.outputs,
     ).save(folder / TASK)  # fmt: skip
 
 
@@ -120,8 +121,10 @@ def _ending(path: Path, code: int) -> Ending:
     return Ending(told["exit_code"], told["reason"], told["error"], told["hint"], outcome)
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def _end(process: subprocess.Popen[bytes], late: threading.Event | None = None) -> None:
     """End a process and its children: asked first, then forced."""
+    if late is not None:
+        late.set()
     for number, patience in ((signal.SIGTERM, GRACE), (signal.SIGKILL, None)):
         try:
             os.killpg(process.pid, number)

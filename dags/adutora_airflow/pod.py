@@ -37,6 +37,11 @@ class Again:
     evictions: int = 0
     memory: int | None = None
 
+    def __str__(self) -> str:
+        """Say what is different."""
+        more = "" if self.memory is None else f", with {self.memory / 2**20:.0f} MiB of memory"
+        return f"number {self.pods + 1}{more}"
+
 
 def task_key(dag_id: str, run_id: str, stage: str, index: int | None) -> str:
     """Return what all pods of one task share, whichever try made them: a label that tells tasks apart."""

@@ -1,4 +1,4 @@
-"""Imports what tasks need before Airflow's scheduler and dag-processor fork: each child then starts with all of it.
+"""Imports what tasks need before Airflow's components fork: each child then starts with all of it.
 
 Called by `airflow_local_settings.py`: `from adutora_airflow.preload import preload; preload()`.
 """
@@ -13,6 +13,8 @@ _MODULES = (
     "airflow.providers.standard.operators.empty",
     "airflow.providers.standard.triggers.temporal",
     "adutora_airflow.operator",
+    "adutora_airflow.trigger",
+    "kubernetes_asyncio.client",  # imported in the triggerer's loop it would hold up every wait
     "adutora_airflow.factory",
     "adutora_airflow.items",
     "adutora_airflow.pace",
@@ -21,7 +23,7 @@ _MODULES = (
     "adutora_airflow.bundle",
     "adutora.runtime.substitution",
 )
-_COMMANDS = frozenset({"scheduler", "dag-processor", "standalone"})
+_COMMANDS = frozenset({"scheduler", "dag-processor", "triggerer", "standalone"})
 
 
 def preload(command: list[str] | None = None) -> bool:

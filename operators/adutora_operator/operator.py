@@ -21,7 +21,7 @@ from adutora_operator.workqueue import WorkQueue
 HEARTBEAT: Final = Key("Heartbeat", "", "")
 BEAT_EVERY: Final = 10.0
 LONGEST_RECONCILE: Final = 120.0
-POLL_SHARE: Final = 20  # a poll takes at most a twentieth of the time
+POLL_SHARE: Final = 5  # a poll takes at most a fifth of the time
 log = logging.getLogger(__name__)
 
 

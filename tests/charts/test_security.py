@@ -11,7 +11,6 @@ from tests.charts.rendering import ALL, CHART, UMBRELLA, VALUES_FILES, Helm, Jso
 ALLOWED = {
     ("", "pods"): {"create", "get", "list", "watch", "delete"},
     ("", "pods/log"): {"get"},
-    ("", "events"): {"create"},
     ("adutora.dev", "pipelines"): {"get", "list", "watch"},
     ("adutora.dev", "projects"): {"get", "list", "watch"},
     ("adutora.dev", "pipelinerevisions"): {"get", "list", "watch", "create", "delete"},

@@ -1,6 +1,7 @@
 """The platform that `make cluster-up` left: kubectl, Airflow's API, the lake and the online store of it."""
 
 import base64
+import contextlib
 import json
 import os
 import shutil
@@ -37,7 +38,7 @@ class Platform:
         """Apply Pipelines."""
         return self.kubectl.apply(*objects)
 
-    def ready(self, name: str, seconds: float = 60) -> dict[str, Any]:
+    def ready(self, name: str, seconds: float = 120) -> dict[str, Any]:
         """Wait until the Pipeline is Ready; returns the condition."""
 
         def probe() -> dict[str, Any] | None:
@@ -108,6 +109,13 @@ def secret(kubectl: Kubectl, name: str) -> dict[str, str]:
 @pytest.fixture(scope="session")
 def platform(kubectl: Kubectl) -> Iterator[Platform]:
     """The installed platform, reached through port-forwards."""
+    with reached(kubectl) as found:
+        yield found
+
+
+@contextlib.contextmanager
+def reached(kubectl: Kubectl) -> Iterator[Platform]:
+    """A platform, reached through port-forwards while the block runs."""
     project = kubectl.get("project", "default")
     assert project is not None, "the platform is not installed (make cluster-up)"
     lake, connections = project["spec"]["lake"], {each["name"]: each for each in project["spec"]["connections"]}

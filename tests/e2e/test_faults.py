@@ -162,7 +162,7 @@ def test_out_of_memory_is_tried_with_more(platform: Platform, gone: list[str]) -
         defaults={"retries": 0},
     )
     run = platform.airflow.succeed(dag)
-    assert "OOMKilled" in platform.airflow.log(dag, run, "eat")
+    assert "want of memory" in platform.airflow.log(dag, run, "eat")
 
 
 def test_an_evicted_pod_is_made_again(platform: Platform, gone: list[str]) -> None:
