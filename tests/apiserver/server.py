@@ -213,7 +213,7 @@ class ApiServer:
     def _ready(self) -> bool:
         process = self.processes["kube-apiserver"]
         assert process.poll() is None, (self.folder / "kube-apiserver.log").read_text()[-2000:]
-        if not self.ca.exists():
+        if not self.ca.exists() or "END CERTIFICATE" not in self.ca.read_text():  # it is being written
             return False
         client = self.client()
         try:
