@@ -13,11 +13,13 @@ STEP := tools/step
 EXAMPLE := examples/02-city-features
 CITY := cidade:São Paulo
 BENCHES := aggregate startup publish
+# These run in .venv-platform; chain and visible on the cluster that `make cluster-up` brings.
+PLATFORM_BENCHES := chain operator parse visible
 
 .PHONY: help
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / {sub("%", "NAME", $$1); printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo "  NAME is one of: $(BENCHES)"
+	@echo "  NAME is one of: $(BENCHES) $(PLATFORM_BENCHES)"
 
 .PHONY: setup
 setup: $(READY) ## Make .venv from uv.lock; then .venv/bin/adutora works
@@ -53,7 +55,7 @@ lint: $(READY) $(READY_PLATFORM) ## Format, lint, types and import rules, withou
 	@PYTHONPATH=operators:dags $(STEP) "import rules" $(BIN)/lint-imports --no-logo
 
 .PHONY: servers
-servers: ## Install what the integration tests start: redis-server, versitygw
+servers: ## Install what the tests start: redis-server, versitygw, Chromium
 	@$(STEP) "servers for tests" tools/servers
 
 .PHONY: test
@@ -93,10 +95,14 @@ generate: $(READY) ## Write what is made from the spec: JSON Schemas, CRDs, refe
 	@$(STEP) "generate" $(BIN)/python -m adutora.crd
 
 .PHONY: bench-%
-bench-%: $(READY) ## Run a benchmark and its peer, and print how they compare
-	@[[ ' $(BENCHES) ' == *' $* '* ]] || { echo "no benchmark '$*'; there are: $(BENCHES)" >&2; exit 2; }
+bench-%: $(READY) ## Run a benchmark and its peer, and print how they compare; ARGS="--tries 1" passes options on
+	@[[ ' $(BENCHES) ' == *' $* '* ]] || { echo "no benchmark '$*'; there are: $(BENCHES) $(PLATFORM_BENCHES)" >&2; exit 2; }
 	@$(BIN)/python -m compileall -q adutora
-	@$(STEP) "bench $*" $(BIN)/python -m bench.$*
+	@$(STEP) "bench $*" $(BIN)/python -m bench.$* $(ARGS)
+
+$(PLATFORM_BENCHES:%=bench-%): bench-%: $(READY_PLATFORM)
+	@$(PLATFORM)/python -m compileall -q adutora dags operators
+	@$(STEP) "bench $*" $(PLATFORM)/python -m bench.$* $(ARGS)
 
 .PHONY: clean
 clean: ## Remove .venv, caches of tools and what examples wrote; the shared cache stays

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from adutora.errors import EXIT_OK, ConfigError
 
 if TYPE_CHECKING:
-    from adutora.local.upload import Change
     from adutora.io.stored import Objects
+    from adutora.local.upload import Change
     from adutora.validate import LoadedPipeline
 
 

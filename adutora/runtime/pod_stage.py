@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adutora.errors import EXIT_TEMPORARY, ConfigError
+from adutora.io.stored import SYSTEM, Objects, open_objects
 from adutora.runtime.context import StageContext
 from adutora.runtime.entry import peak_memory, run_task, stage_log
 from adutora.runtime.outcome import Outcome
 from adutora.runtime.pod_files import fetch_files, full_disk, wanted
 from adutora.runtime.pod_report import OUTCOMES
-from adutora.io.stored import SYSTEM, Objects, open_objects
 from adutora.runtime.pod_task import check_connections
 from adutora.runtime.task import Task
 from adutora.stages.container.run import write_connection

@@ -138,3 +138,13 @@ def test_who_names_a_secret_may_read_it(policies: None, users: Callable[..., Cli
     every = {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}
     bob = users("bob", every)
     assert bob.apply(named(*(f"s{n}" for n in range(200))))[0] == 200
+
+
+def test_who_names_a_service_account_may_create_pods(policies: None, users: Callable[..., Client]) -> None:
+    profiles = [{"name": "big", "serviceAccount": "airflow"}, {"name": "own", "serviceAccount": "adutora-stage"}]
+    status, answer = users("alice").apply(project(profiles=profiles))
+    assert status == 403
+    assert answer["message"].endswith("this one names airflow")
+    assert users("alice").apply(project(profiles=profiles[1:]))[0] in {200, 201}
+    pods = {"apiGroups": [""], "resources": ["pods"], "verbs": ["create"]}
+    assert users("bob", pods).apply(project(profiles=profiles))[0] in {200, 201}

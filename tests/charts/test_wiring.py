@@ -30,7 +30,7 @@ def test_each_namespace_has_a_project_that_our_own_models_accept(chart: Rendered
         rendered = chart.get("Project", "default", team)
         plain = {**rendered, "metadata": {key: rendered["metadata"][key] for key in ("name", "namespace")}}
         project = Project.model_validate(plain)
-        assert project.spec.lake.root == "s3://adutora-lake"
+        assert project.spec.lake.root == f"s3://adutora-lake/_namespaces/{team}"
         assert project.spec.filesRoot == "s3://adutora-files"
         assert {each.name: each.type for each in project.spec.connections} == {"lake": "s3", "online": "redis"}
 

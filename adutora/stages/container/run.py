@@ -106,7 +106,7 @@ def _folders(place: Place, connections: "list[Connection]") -> Iterator[None]:
 
 
 def write_connection(connection: "Connection", folder: Path, written: list[Path]) -> None:
-    """Write a connection's settings and secrets as files for any user to read; each is in `written` before it exists."""
+    """Write settings and secrets as files that any user may read; `written` lists each before it exists."""
     folder.mkdir(exist_ok=True)
     folder.chmod(0o755)
     settings = {"name": connection.name, "type": connection.type, **connection.settings.canonical()}
