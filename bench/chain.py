@@ -194,9 +194,9 @@ def gone(core: CoreV1Api) -> None:
 
 
 def averages(tries: list[list[list[float]]]) -> list[float]:
-    """The median of each part, over all tries and stages."""
+    """The mean of each part, over all tries and stages: so they add up."""
     every: list[list[float]] = [stage for one in tries for stage in one]
-    return [statistics.median(column) for column in zip(*every, strict=True)]
+    return [statistics.fmean(column) for column in zip(*every, strict=True)]
 
 
 def compare(platform: Platform, count: int, tries: int) -> float:
@@ -216,9 +216,9 @@ def compare(platform: Platform, count: int, tries: int) -> float:
             mine, others = [*mine, seconds], [*others, plain]
             parts, peers = [*parts, where], [*peers, there]
     told = ", ".join(f"{name} {value:.2f}" for name, value in zip(PARTS, averages(parts), strict=True))
-    print(f"airflow, medians: {statistics.median(mine):.2f} s; of a stage's seconds: {told}", flush=True)
+    print(f"airflow, median: {statistics.median(mine):.2f} s; of a stage's seconds, on average: {told}", flush=True)
     told = ", ".join(f"{n} {v:.2f}" for n, v in zip(("begin", "run", "finish"), averages(peers), strict=True))
-    print(f"bare, medians: {statistics.median(others):.2f} s; of a pod's seconds: {told}", flush=True)
+    print(f"bare, median: {statistics.median(others):.2f} s; of a pod's seconds, on average: {told}", flush=True)
     return statistics.median(mine) / statistics.median(others)
 
 

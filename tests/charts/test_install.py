@@ -69,8 +69,8 @@ def release(helm: Helm, server: ApiServer, umbrella: Path) -> Release:
 
 
 def test_a_first_install_brings_the_project_though_it_brings_its_kind_too(release: Release) -> None:
-    for namespace in (NAMESPACE, "team-b"):
-        assert release.project(namespace)["spec"]["lake"]["root"] == "s3://adutora-lake"
+    assert release.project()["spec"]["lake"]["root"] == "s3://adutora-lake"
+    assert release.project("team-b")["spec"]["lake"]["root"] == "s3://adutora-lake/_namespaces/team-b"
 
 
 def test_an_upgrade_keeps_what_was_generated(release: Release, umbrella: Path) -> None:
