@@ -10,6 +10,7 @@ from tests.cluster import cgroups, clusters
 from tests.cluster.conftest import Kubectl, Pod
 from tests.cluster.node import Node
 from tests.cluster.paths import Site
+from tests.cluster.waiting import until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.integration, pytest.mark.slow]
 
@@ -131,7 +132,8 @@ def test_a_killed_component_starts_again_and_pods_run_on(kubectl: Kubectl, pod: 
     cluster.stop(name, kill=True)
     assert cluster.dead(*cluster.components) == name
     cluster.up()
-    assert cluster.healthy()
+    # A kubelet that has just come back reports itself once more before the node is Ready for good.
+    until(cluster.healthy, f"no healthy node after {name}", seconds=60)
     kubectl.apply(pod("after", "true"))
     kubectl.phase("after", "Succeeded")
     restarts = "{.status.phase} {.status.containerStatuses[0].restartCount}"
