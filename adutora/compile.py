@@ -221,10 +221,8 @@ def _connections(pipeline: Pipeline, project: Project) -> dict[str, Json]:
     declared.setdefault(EMBEDDED_ONLINE.name, EMBEDDED_ONLINE)
     used = set(_named_connections(pipeline.canonical()))
     used.update(notify.connection for notify in project.spec.notify)
-    if project.spec.lake.connection:
-        used.add(project.spec.lake.connection)
-    if any(stage.publish for stage in pipeline.spec.stages):
-        used.update(stage.publish.connection for stage in pipeline.spec.stages if stage.publish)
+    for stage in pipeline.spec.stages:
+        used.update(_stage_connections(stage, project))
     return {name: declared[name].canonical() for name in sorted(used) if name in declared}
 
 

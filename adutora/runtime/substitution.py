@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from adutora.errors import ConfigError, DataError
-from adutora.runtime.task import Task
+from adutora.runtime.task import RunInfo, Task
 from adutora.spec.template import Ref, parse, parse_when
 
 if TYPE_CHECKING:
@@ -29,9 +29,15 @@ class Scope:
     @classmethod
     def of(cls, task: Task) -> "Scope":
         """Return the scope of a task."""
-        run = task.run
+        return cls.of_run(task.run, task.params, task.outputs, task.item)
+
+    @classmethod
+    def of_run(
+        cls, run: RunInfo, params: Mapping[str, Any], outputs: Mapping[str, Mapping[str, Any]], item: Any
+    ) -> "Scope":
+        """Return the scope of a stage, or of an item of its fan-out, in a run."""
         return cls(
-            params=task.params,
+            params=params,
             run={
                 "id": run.id,
                 "date": dt.date.fromisoformat(run.date),
@@ -40,8 +46,8 @@ class Scope:
                 "intervalEnd": _time(run.interval_end),
             },
             trigger={"type": run.trigger},
-            stages=task.outputs,
-            item=task.item,
+            stages=outputs,
+            item=item,
         )
 
     def value(self, ref: Ref) -> Any:

@@ -61,22 +61,9 @@ class StageRun:
 
     def scope(self) -> "Scope":
         """Return what `$(…)` can name."""
-        from adutora.runtime.substitution import Scope, _time
+        from adutora.runtime.substitution import Scope
 
-        run = self.run
-        return Scope(
-            params=self.params,
-            run={
-                "id": run.id,
-                "date": dt.date.fromisoformat(run.date),
-                "scheduledAt": _time(run.scheduled_at),
-                "intervalStart": _time(run.interval_start),
-                "intervalEnd": _time(run.interval_end),
-            },
-            trigger={"type": run.trigger},
-            stages=self.outputs,
-            item=(self.item or {}).get("value"),
-        )
+        return Scope.of_run(self.run, self.params, self.outputs, (self.item or {}).get("value"))
 
     def payload(self, memory: int | None) -> Json:
         """Return what the pod reads as its task. `memory` in bytes, where it gets more than the stage asked for."""
