@@ -76,10 +76,9 @@ cluster-bin: ## Build the programs of the cluster for tests: Kubernetes, helm, C
 	@$(STEP) "programs of the cluster" tools/cluster bin >/dev/null
 
 .PHONY: cluster-up
-cluster-up: cluster-bin ## Start a Kubernetes of one node with our images and, where its chart is, the platform
+cluster-up: cluster-bin ## Start a Kubernetes of one node with our images and the platform
 	@$(STEP) "cluster" tools/cluster up
-	@$(STEP) "images" tools/cluster load-image $$(tools/images list)
-	@[ ! -x tools/install-platform ] || $(STEP) "install the platform" tools/install-platform
+	@$(STEP) "install the platform" tools/install-platform
 
 .PHONY: cluster-down
 cluster-down: ## End that cluster and delete its state
