@@ -112,7 +112,7 @@ def told(name: str, measured: Measured) -> Measured:
 def main() -> int:
     parser = argparse.ArgumentParser(description="City features against PySpark and bare DuckDB.")
     parser.add_argument("--rows", type=int, default=10_000_000)
-    parser.add_argument("--tries", type=int, default=2, help="tries of each side; the best counts")
+    parser.add_argument("--tries", type=int, default=3, help="tries of each side; the best counts")
     args = parser.parse_args()
     need("java", "PySpark needs Java 17")
     python = environment("spark", "spark")

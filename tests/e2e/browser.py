@@ -18,6 +18,7 @@ from tests.e2e.kubectl import wait_for
 
 ELEMENT = "element-6066-11e4-a52e-4f735466cecf"  # the key of an element's id in the protocol
 WIDTH, HEIGHT = 1280, 800  # pixels
+REDRAWN = ("stale element reference", "element click intercepted", "element not interactable")
 OPTIONS = [
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars",
     f"--window-size={WIDTH},{HEIGHT}", "--lang=en-US",
@@ -67,9 +68,18 @@ class Browser:
         """Type into a field."""
         self._ask("POST", f"/element/{self.find(css)}/value", text=text)
 
-    def click(self, css: str) -> None:
-        """Click an element."""
-        self._ask("POST", f"/element/{self.find(css)}/click")
+    def click(self, css: str, seconds: float = 60) -> None:
+        """Click an element; again where the page was drawn anew between finding and clicking."""
+
+        def clicked() -> bool:
+            answer = self._http.post(f"/element/{self.find(css)}/click", json={})
+            value = answer.json()["value"]
+            if answer.status_code == 200:
+                return True
+            assert value["error"] in REDRAWN, value
+            return False
+
+        wait_for(f"a click on {css}", clicked, seconds)
 
     def picture(self, path: Path) -> None:
         """Write what is seen as PNG."""

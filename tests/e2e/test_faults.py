@@ -187,13 +187,13 @@ def test_an_image_that_is_not_there(platform: Platform, gone: list[str]) -> None
     dag = deployed(
         platform,
         "no-image",
-        {"name": "a", "container": {"image": "adutora/none:1", "command": ["true"]}, "timeout": "3m"},
+        {"name": "a", "container": {"image": "adutora/none:1", "command": ["true"]}, "timeout": "40s"},
         defaults={"retries": 0},
     )
     run = platform.airflow.started(dag)
     assert platform.airflow.ended(dag, run, 300) == "failed"
     assert "adutora/none:1" in platform.airflow.log(dag, run, "a")
-    assert not pods(platform, "no-image")
+    wait_for("the end of its pod", lambda: not pods(platform, "no-image"), 60)
 
 
 def test_a_revision_deleted_by_hand_comes_again(platform: Platform, gone: list[str]) -> None:
