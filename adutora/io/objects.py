@@ -346,11 +346,14 @@ def s3_filesystem(connection: "Connection") -> Any:
 
 
 def none_found(source: ObjectSource, pattern: str) -> DataError:
-    """Return the error for a pattern that no file matches, with the nearest name that is there."""
+    """Return the error for a pattern that no file matches, with what is there of the same ending."""
     hint = None
     if not is_pattern(pattern):
         folder, _, name = pattern.rpartition("/")
         with contextlib.suppress(AdutoraError):
-            there = source.find(f"{folder}/*" if folder else "*")
-            hint = did_you_mean(name, [file.path.rpartition("/")[2] for file in there])
+            there = [file.path.rpartition("/")[2] for file in source.find(f"{folder}/*" if folder else "*")]
+            ending = PurePosixPath(name).suffix
+            hint = did_you_mean(name, [each for each in there if PurePosixPath(each).suffix == ending])
+            if hint is None and ending:
+                hint = f"that folder has no {ending} file; write the path of one"
     return DataError(f"no file matches {pattern!r} in {source.where}", hint=hint)

@@ -76,7 +76,9 @@ class Kubectl:
             late = threading.Timer(_WAIT, process.kill)
             late.start()
             try:
-                yield f"http://127.0.0.1:{_port(process)}"
+                port = _port(process)
+                late.cancel()  # what is done through the port may take as long as it likes
+                yield f"http://127.0.0.1:{port}"
             finally:
                 late.cancel()
                 process.terminate()

@@ -14,7 +14,7 @@ from adutora import stages
 from adutora.errors import EXIT_INTERRUPTED, EXIT_TEMPORARY, AdutoraError, ConfigError
 from adutora.io.secrets import SecretFilter, redact
 from adutora.runtime.context import StageContext
-from adutora.runtime.outcome import Outcome
+from adutora.runtime.outcome import Outcome, mask
 from adutora.runtime.stopping import ASKED, stop
 from adutora.runtime.task import OUTCOME, TASK, Task
 
@@ -69,7 +69,7 @@ def run_task(task: Task, log: logging.Logger) -> Outcome:
         shutil.rmtree(task.task_dir / "scratch", ignore_errors=True)
     if ASKED.is_set() and ctx.outcome.exit_code:  # DuckDB turns the exception of a signal into one of its own
         ctx.outcome.exit_code, ctx.outcome.reason = EXIT_INTERRUPTED, "Stopped"
-    ctx.outcome.redact(redact)
+    mask(ctx.outcome)
     for warning in ctx.outcome.warnings:
         log.warning("%s", warning)
     log.info("stage %s ended with code %d after %.2f s", task.label, ctx.outcome.exit_code, time.monotonic() - started)

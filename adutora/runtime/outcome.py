@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from adutora.errors import EXIT_CONFIG, EXIT_DATA, EXIT_OK, EXIT_SOFTWARE, EXIT_TEMPORARY, AdutoraError
+from adutora.io.secrets import redact
 
 NEVER_RETRIED = frozenset({EXIT_OK, EXIT_DATA, EXIT_CONFIG})
 
@@ -63,6 +64,23 @@ class Outcome:
     def load(cls, path: Path) -> "Outcome":
         """Read an outcome. Raises OSError where there is none, ValueError where it is no outcome."""
         return cls(**json.loads(path.read_text()))
+
+
+def mask(outcome: Outcome) -> None:
+    """Mask secret values in texts and in outputs, which are seen by who may not see secrets."""
+    outcome.redact(redact)
+    clean = _masked(outcome.outputs)
+    if clean != outcome.outputs:
+        outcome.outputs = clean
+        outcome.warnings.append("an output held the value of a secret, and is masked: outputs are never secret")
+
+
+def _masked(value: Any) -> Any:
+    if isinstance(value, str):
+        return redact(value)
+    if isinstance(value, dict):
+        return {name: _masked(item) for name, item in value.items()}
+    return [_masked(item) for item in value] if isinstance(value, list) else value
 
 
 def _text(error: BaseException) -> str:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from adutora.errors import EXIT_SOFTWARE, AdutoraError, ConfigError
 from adutora.io.secrets import SECRETS_DIR_ENV, redact
 from adutora.runtime import pod_report
-from adutora.runtime.outcome import Outcome
+from adutora.runtime.outcome import Outcome, mask
 from adutora.runtime.pod_stop import stopped, watch
 from adutora.runtime.pod_task import CONFIG, outputs_uris, read_task
 from adutora.runtime.stopping import ASKED, Stopped, stop
@@ -102,7 +102,7 @@ def _taken(error: BaseException) -> Outcome:
 
 def _tell(outcome: Outcome, task: "Task | None", started: str, env: MutableMapping[str, str]) -> None:
     """Leave the short outcome first, for the store may be slow, and again with the whole one's URI."""
-    pod_report.mask(outcome)
+    mask(outcome)
     pod_report.leave(pod_report.short(outcome), env, _LOG)
     if task is not None:
         uri = _keep(outcome, task, started)

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Final
 from adutora import __version__
 from adutora.dagconfig import Json
 from adutora.errors import EXIT_OK, EXIT_TEMPORARY
-from adutora.io.secrets import redact
 from adutora.runtime.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -153,23 +152,6 @@ def encoded(value: object) -> bytes:
     """Return JSON as UTF-8; what no Unicode text can hold, such as half a surrogate pair, becomes `?`."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
     return text.encode(errors="replace")
-
-
-def mask(outcome: Outcome) -> None:
-    """Mask secret values in texts and in outputs, which travel through Airflow."""
-    outcome.redact(redact)
-    clean = _masked(outcome.outputs)
-    if clean != outcome.outputs:
-        outcome.outputs = clean
-        outcome.warnings.append("an output held the value of a secret, and is masked: outputs are never secret")
-
-
-def _masked(value: Any) -> Any:
-    if isinstance(value, str):
-        return redact(value)
-    if isinstance(value, dict):
-        return {name: _masked(item) for name, item in value.items()}
-    return [_masked(item) for item in value] if isinstance(value, list) else value
 
 
 def leave(data: bytes, env: Mapping[str, str], log: logging.Logger) -> None:

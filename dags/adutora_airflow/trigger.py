@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import os
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -35,7 +36,9 @@ class PodTrigger(BaseTrigger):
         from airflow.providers.cncf.kubernetes.hooks.kubernetes import AsyncKubernetesHook
         from kubernetes_asyncio.client import CoreV1Api
 
-        async with AsyncKubernetesHook(conn_id=None).get_conn() as client:
+        # Unlike the hook that makes the pod, this one does not find out by itself that it runs in the cluster.
+        inside = "KUBERNETES_SERVICE_HOST" in os.environ
+        async with AsyncKubernetesHook(conn_id=None, in_cluster=inside).get_conn() as client:
             api = CoreV1Api(client)
             log = asyncio.create_task(self._follow(api))
             try:

@@ -69,6 +69,7 @@ def gone(platform: Platform) -> Iterator[list[str]]:
         platform.kubectl.delete("pipeline", name)
 
 
+@pytest.mark.disruptive
 def test_operator_killed_while_pipelines_arrive(platform: Platform, gone: list[str]) -> None:
     names = [f"killed-{index}" for index in range(12)]
     gone += names
@@ -81,6 +82,7 @@ def test_operator_killed_while_pipelines_arrive(platform: Platform, gone: list[s
         assert len(platform.kubectl.list("pipelinerevisions", f"adutora.dev/pipeline={name}")) == 1
 
 
+@pytest.mark.disruptive
 def test_api_server_and_kubelet_restarted_mid_run(platform: Platform, gone: list[str]) -> None:
     gone.append("restarts")
     dag = deployed(
@@ -95,6 +97,7 @@ def test_api_server_and_kubelet_restarted_mid_run(platform: Platform, gone: list
     wait_for("the end of its pods", lambda: not pods(platform, "restarts"), 60)
 
 
+@pytest.mark.disruptive
 def test_scheduler_killed_mid_stage(platform: Platform, gone: list[str]) -> None:
     gone.append("scheduler-gone")
     dag = deployed(
@@ -122,6 +125,7 @@ def test_scheduler_killed_mid_stage(platform: Platform, gone: list[str]) -> None
     assert len(platform.table("bronze.scheduler_gone")) == 2
 
 
+@pytest.mark.disruptive
 @pytest.mark.parametrize("store", ["redis", "s3", "postgresql"])
 def test_a_store_down_for_a_while(platform: Platform, gone: list[str], store: str) -> None:
     name = f"{store}-down"
@@ -182,6 +186,22 @@ def test_an_evicted_pod_is_made_again(platform: Platform, gone: list[str]) -> No
     assert platform.airflow.ended(dag, run, 300) == "success"
 
 
+def test_a_long_wait_is_handed_to_the_triggerer(platform: Platform, gone: list[str]) -> None:
+    gone.append("long")
+    script = "import time\nfor n in range(75): time.sleep(1)\nprint('said at the end', flush=True)"
+    dag = deployed(
+        platform,
+        "long",
+        {"name": "wait", "container": {"image": "adutora/stages:dev", "command": ["python", "-c", script]},
+         "resources": {"cpu": "50m"}},
+        defaults={"retries": 0},
+    )  # fmt: skip
+    run = platform.airflow.succeed(dag)
+    log = platform.airflow.log(dag, run, "wait")
+    assert "the triggerer waits for it" in log
+    assert "said at the end" in log
+
+
 def test_an_image_that_is_not_there(platform: Platform, gone: list[str]) -> None:
     gone.append("no-image")
     dag = deployed(
@@ -207,6 +227,7 @@ def test_a_revision_deleted_by_hand_comes_again(platform: Platform, gone: list[s
     platform.airflow.succeed(dag)
 
 
+@pytest.mark.disruptive
 def test_two_operators_by_mistake(platform: Platform, gone: list[str]) -> None:
     [operator] = platform.kubectl.list("deployments", component("operator"))
     name = operator["metadata"]["name"]

@@ -123,3 +123,21 @@ def test_a_file_that_goes_meanwhile_is_told(con: duckdb.DuckDBPyConnection, root
     (root / "data" / "companies.csv").unlink()
     with pytest.raises(duckdb.IOException):
         recovering(con, [reading], lambda: con.execute("SELECT * FROM t").fetchall())
+
+
+@pytest.mark.parametrize(
+    ("there", "hint"),
+    [
+        (["compnies.csv", "a.txt"], "did you mean `compnies.csv`?"),
+        (["2024.csv", "a.txt"], "one of `2024.csv`"),
+        (["a.txt"], "that folder has no .csv file; write the path of one"),
+    ],
+)
+def test_a_missing_file_is_told_with_what_is_like_it(
+    con: duckdb.DuckDBPyConnection, tmp_path: Path, there: list[str], hint: str
+) -> None:
+    for name in there:
+        (tmp_path / name).touch()
+    with pytest.raises(DataError) as caught:
+        load(con, tmp_path, "companies.csv")
+    assert caught.value.hint == hint

@@ -14,6 +14,8 @@ from adutora.stages.ingest import run as ingest
 from adutora.stages.ingest.run import run
 from adutora.stages.ingest.spec import Ingest
 
+pytestmark = pytest.mark.slow
+
 Make = Callable[..., StageContext]
 TABLE = "bronze.sales"
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from adutora.errors import ConfigError
 from adutora.kubectl.airflow import typed
+from adutora.kubectl.kubernetes import Kubectl
 from adutora.kubectl.plugin import main
 from adutora.kubectl.why import last_errors, outcome_text, pod_troubles
 
@@ -230,3 +232,17 @@ def test_pods_that_cannot_be_placed() -> None:
 def test_a_log_without_errors_shows_its_end() -> None:
     lines = [{"event": f"l{n}", "level": "info"} for n in range(9)]
     assert last_errors(iter(lines)) == ["l4", "l5", "l6", "l7", "l8"]
+
+
+def test_a_port_forward_lasts_as_long_as_it_is_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "kubectl"
+    program.write_text(
+        f"#!/bin/sh\necho $$ > {tmp_path}/pid\necho 'Forwarding from 127.0.0.1:4711 -> 8080'\nexec sleep 60\n"
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr("adutora.kubectl.kubernetes._WAIT", 0.2)
+    with Kubectl().forwarded("team") as url:
+        time.sleep(0.5)
+        assert url == "http://127.0.0.1:4711"
+        assert "sleep" in Path(f"/proc/{(tmp_path / 'pid').read_text().strip()}/cmdline").read_text()

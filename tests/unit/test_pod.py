@@ -17,6 +17,8 @@ import pytest
 
 from adutora.dagconfig import DagConfig, StageConfig
 
+pytestmark = pytest.mark.slow
+
 RUN = {
     "id": "manual__2026-05-10T12:00:00+00:00", "date": "2026-05-10", "scheduled_at": None, "interval_start": None,
     "interval_end": None, "started_at": "2026-05-10T12:00:00+00:00", "trigger": "manual",

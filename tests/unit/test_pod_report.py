@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adutora.io.secrets import remember
-from adutora.runtime.outcome import Outcome
-from adutora.runtime.pod_report import MOST, cut_text, encoded, mask, outcome_path, short, unstored
+from adutora.runtime.outcome import Outcome, mask
+from adutora.runtime.pod_report import MOST, cut_text, encoded, outcome_path, short, unstored
 
 TEXTS = st.none() | st.text(max_size=5000) | st.text(alphabet='"\\\n\x00é💧', min_size=500, max_size=3000)
 TABLES = st.lists(

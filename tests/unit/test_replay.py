@@ -15,6 +15,8 @@ from adutora.runtime.context import StageContext
 from adutora.runtime.replay import Replay, Replayed
 from adutora.spec.base import Output, Table
 
+pytestmark = pytest.mark.slow
+
 Maker = Callable[..., StageContext]
 STRICT = {"range": {"column": "amount", "min": 0}, "onFail": "quarantine"}
 LOOSE = {"range": {"column": "amount", "min": -50}, "onFail": "quarantine"}
