@@ -261,7 +261,7 @@ def test_docker_where_podman_does_not_work(go: Callable[..., Any], podman: Path)
         ("manifest unknown: x", ConfigError),
         ("denied: no access", ConfigError),
         ("dial tcp: i/o timeout", TemporaryError),
-        ("dial tcp: lookup registry.acme.io: no such host", TemporaryError),
+        ("dial tcp: registry.acme.io: no such host", TemporaryError),
     ],
 )
 def test_image_that_cannot_be_pulled(go: Callable[..., Any], podman: Path, said: str, error: Any) -> None:
