@@ -5,6 +5,7 @@ import contextlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
@@ -112,20 +113,25 @@ def chromium() -> Iterator[Browser]:
         wanted = {"capabilities": {"alwaysMatch": {"goog:chromeOptions": options}}}
         session = httpx.post(f"{url}/session", json=wanted, timeout=120).json()["value"]
         assert "sessionId" in session, session
-        with httpx.Client(base_url=f"{url}/session/{session['sessionId']}", timeout=120) as http:
+        path = f"{url}/session/{session['sessionId']}"
+        with httpx.Client(base_url=path, timeout=120) as http:
             try:
                 yield Browser(http)
             finally:
-                http.delete("")
+                http.delete(path)  # not "", which becomes a path with a slash at its end, and is unknown
 
 
 @contextlib.contextmanager
 def _running(driver: str, home: str) -> Iterator[str]:
     """Start chromedriver at a free port; yields its URL."""
     log = Path(home) / "driver.log"
-    with log.open("w") as out, subprocess.Popen([driver, "--port=0"], stdout=out, stderr=out) as process:
+    command = [driver, "--port=0"]
+    with log.open("w") as out, subprocess.Popen(command, stdout=out, stderr=out, start_new_session=True) as process:
         try:
             port: Callable[[], re.Match[str] | None] = lambda: re.search(r"success.* on port (\d+)", log.read_text())  # noqa: E731
             yield f"http://127.0.0.1:{wait_for('chromedriver', port, 30, every=0.1)[1]}"
         finally:
             process.terminate()
+            process.wait(10)
+            with contextlib.suppress(ProcessLookupError):  # a browser that its session did not end
+                os.killpg(process.pid, signal.SIGKILL)
