@@ -14,6 +14,7 @@ from adutora_airflow.ending import ended
 
 WATCH = 300  # seconds of one watch
 PAUSE = 2.0  # seconds between two attempts to reach the API server
+OK, NOT_FOUND = 200, 404
 DRAIN = 10.0  # seconds for the last lines of a log
 
 
@@ -53,18 +54,23 @@ class PodTrigger(BaseTrigger):
         """Return when the pod has ended or gone."""
         while True:
             try:
-                answer = await api.read_namespaced_pod(self.name, self.namespace, _preload_content=False)
-                pod = json.loads(await answer.read())
-                if ended(pod):
+                pod = await self._pod(api)
+                if pod is None or ended(pod):
                     return
                 async for event in self._events(api, pod["metadata"]["resourceVersion"]):
                     if event["type"] == "DELETED" or (event["type"] == "MODIFIED" and ended(event["object"])):
                         return
             except Exception as error:
-                if getattr(error, "status", None) == 404:
-                    return
                 self.log.warning("The API server does not answer: %s", error)
                 await asyncio.sleep(PAUSE)
+
+    async def _pod(self, api: Any) -> Json | None:
+        """Return the pod, None where it has gone. Raises OSError for any other answer."""
+        answer = await api.read_namespaced_pod(self.name, self.namespace, _preload_content=False)
+        if answer.status == NOT_FOUND:
+            return None
+        pod: Json = json.loads(await _good(answer).read())
+        return pod
 
     async def _events(self, api: Any, version: str) -> AsyncIterator[Json]:
         answer = await api.list_namespaced_pod(
@@ -72,7 +78,7 @@ class PodTrigger(BaseTrigger):
             timeout_seconds=WATCH, _preload_content=False, _request_timeout=WATCH + 30,
         )  # fmt: skip
         with contextlib.closing(answer):
-            async for line in _lines(answer):
+            async for line in _lines(_good(answer)):
                 yield json.loads(line)
 
     async def _follow(self, api: Any) -> None:
@@ -84,14 +90,13 @@ class PodTrigger(BaseTrigger):
                     _preload_content=False, _request_timeout=None, **self._since(),
                 )  # fmt: skip
                 with contextlib.closing(answer):
-                    async for line in _lines(answer):
+                    async for line in _lines(_good(answer)):
                         self._pass_on(line)
-                answer = await api.read_namespaced_pod(self.name, self.namespace, _preload_content=False)
-                if ended(json.loads(await answer.read())):
+                pod = await self._pod(api)
+                if pod is None or ended(pod):
                     return
-            except Exception as error:
-                if getattr(error, "status", None) == 404:
-                    return
+            except Exception as error:  # the wait goes on, with or without its log
+                self.log.debug("No log: %s", error)
             await asyncio.sleep(PAUSE)
 
     def _since(self) -> dict[str, int]:
@@ -107,6 +112,13 @@ class PodTrigger(BaseTrigger):
         if moment > self.since:
             self.log.info("%s", text)
             self.since = moment
+
+
+def _good(answer: Any) -> Any:
+    """Return an answer that is what was asked for: read as a stream, no error raises by itself."""
+    if answer.status != OK:
+        raise OSError(f"{answer.status} {answer.reason}")
+    return answer
 
 
 async def _lines(answer: Any) -> AsyncIterator[bytes]:
