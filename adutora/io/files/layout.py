@@ -15,8 +15,8 @@ from adutora.spec.base import Csv
 
 _HEAD = 1 << 20
 _SLICE = 128 << 10
-# Longest line and buffer that do for most files; longer records need more. DuckDB's own buffer is five times this. On
-# 10 million rows its query took 0.94 s with 16 MB and more, 1.09 s with 4 MB; each MB here costs some 6 MiB of memory.
+# Longest line and buffer that do for most files; longer records need more. DuckDB's own buffer is larger: its query of
+# 10 million rows took 0.94 s with 16 MB and more, 1.09 s with 4 MB, and memory is what it costs (bench/README.md).
 _LINE, _BUFFER = 1_000_000, 12_000_000
 _DELIMITERS = (",", ";", "\t", "|")
 
