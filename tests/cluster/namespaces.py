@@ -150,7 +150,9 @@ class Namespaces:
     def _mount(self) -> None:
         """Private /run and state folders; the run folder is at INSIDE; files in place of the kernel's settings."""
         script = ["set -e", f"hostname {self.site.name}"]
-        script += [f"mount -t tmpfs -o mode=755 tmpfs {folder}" for folder in ("/run", "/var/log")]
+        # CNI keeps there which pod has which address: another node's, or one of yesterday, would be taken for ours.
+        script += ["mkdir -p /var/lib/cni"]
+        script += [f"mount -t tmpfs -o mode=755 tmpfs {folder}" for folder in ("/run", "/var/log", "/var/lib/cni")]
         script += [f"mkdir -p {INSIDE}", f"mount --bind {self.site.folder} {INSIDE}"]
         settings = self.site.folder / "settings"
         settings.mkdir(exist_ok=True)

@@ -67,6 +67,15 @@ def test_dns_knows_a_service_and_answers_at_once_for_the_world(kubectl: Kubectl,
     assert kubectl("logs", "world").strip() == "-2"  # there is no such name
 
 
+def test_which_pod_has_which_address_is_known_of_this_node_alone(kubectl: Kubectl, pod: Pod, cluster: Node) -> None:
+    kubectl.apply(pod("addressed", "sleep", "600"))
+    kubectl.phase("addressed", "Running")
+    known = "grep -l addressed /var/lib/cni/results/* | wc -l"
+    assert int(cluster.namespaces.run("sh", "-c", known)) >= 1
+    kept = Path("/var/lib/cni/results")
+    assert not [file.name for file in kept.glob("*") if "addressed" in file.read_text()]
+
+
 def test_a_claim_binds_keeps_what_is_written_and_is_removed(kubectl: Kubectl, pod: Pod, cluster: Node) -> None:
     claim = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
     volumes = [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}]
