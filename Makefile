@@ -7,14 +7,16 @@ MAKEFLAGS += --no-print-directory
 export ADUTORA_CACHE ?= $(HOME)/.cache/adutora
 BIN := .venv/bin
 PLATFORM := .venv-platform/bin
+SPARK := .venv-spark/bin
 READY := .venv/.ready
 READY_PLATFORM := .venv-platform/.ready
+READY_SPARK := .venv-spark/.ready
 STEP := tools/step
 EXAMPLE := examples/02-city-features
 CITY := cidade:São Paulo
 BENCHES := aggregate startup publish
 # These run in .venv-platform; chain and visible on the cluster that `make cluster-up` brings.
-PLATFORM_BENCHES := chain operator parse visible
+PLATFORM_BENCHES := chain operator parse spark-start visible
 
 .PHONY: help
 help: ## List the targets
@@ -33,6 +35,13 @@ $(READY): uv.lock pyproject.toml
 $(READY_PLATFORM): uv.lock pyproject.toml
 	@UV_PROJECT_ENVIRONMENT=.venv-platform $(STEP) "set up .venv-platform from uv.lock" \
 	  tools/uv sync --frozen --quiet --compile-bytecode --extra airflow --extra operator
+	@touch $@
+
+# PySpark is half a gigabyte that most of the work does without.
+$(READY_SPARK): uv.lock pyproject.toml images/spark/jars.lock
+	@UV_PROJECT_ENVIRONMENT=.venv-spark $(STEP) "set up .venv-spark from uv.lock" \
+	  tools/uv sync --frozen --quiet --compile-bytecode --extra spark
+	@$(STEP) "jars for Spark" $(SPARK)/python images/spark/fetch-jars >/dev/null
 	@touch $@
 
 .PHONY: demo
@@ -59,9 +68,10 @@ servers: ## Install what the tests start: redis-server, versitygw, Chromium
 	@$(STEP) "servers for tests" tools/servers
 
 .PHONY: test
-test: $(READY) $(READY_PLATFORM) servers cluster-bin lint ## Everything: lint, then all tests, the last of them on a real cluster
+test: $(READY) $(READY_PLATFORM) $(READY_SPARK) servers cluster-bin lint ## Everything: lint, then all tests, the last of them on a real cluster
 	@$(STEP) "unit, golden, integration and trouble tests" \
 	  $(BIN)/pytest -n auto --durations=10 tests/unit tests/golden tests/integration
+	@$(STEP) "tests of Spark on this machine" $(SPARK)/pytest -n 0 --durations=10 tests/spark
 	@$(STEP) "tests of operator, Airflow side, images and charts" \
 	  $(PLATFORM)/pytest -n auto -m "not cluster" --durations=10 \
 	  tests/operator tests/apiserver tests/airflow tests/charts tests/images
@@ -101,10 +111,10 @@ bench-%: $(READY) ## Run a benchmark and its peer, and print how they compare; A
 
 $(PLATFORM_BENCHES:%=bench-%): bench-%: $(READY_PLATFORM)
 	@$(PLATFORM)/python -m compileall -q adutora dags operators
-	@$(STEP) "bench $*" $(PLATFORM)/python -m bench.$* $(ARGS)
+	@$(STEP) "bench $*" $(PLATFORM)/python -m bench.$(subst -,_,$*) $(ARGS)
 
 .PHONY: clean
 clean: ## Remove .venv, caches of tools and what examples wrote; the shared cache stays
-	@rm -rf .venv .venv-platform .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
+	@rm -rf .venv .venv-platform .venv-spark .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
 	@rm -rf examples/*/.adutora examples/*/lake examples/*/online.db*
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

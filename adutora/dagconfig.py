@@ -48,6 +48,12 @@ class StageConfig:
     output: Json | None = None
     connections: tuple[str, ...] = ()  # whose secrets a pod of this stage mounts, and no others
 
+    @property
+    def engine(self) -> str | None:
+        """`spark` for a stage whose process is the driver of a Spark application, None for every other."""
+        spark = self.type == "spark" or (self.type == "sql" and self.block.get("engine") == "spark")
+        return "spark" if spark else None
+
     def to_json(self) -> Json:
         """Return the JSON form."""
         return {

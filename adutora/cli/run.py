@@ -87,6 +87,7 @@ def _run(args: argparse.Namespace, processes: "Processes") -> int:
                 plan, state = _resumed(args, plan, folder)
             _refuse_unrunnable(plan.config, state.selected)
             code = _execute(args, plan, folder, state, processes)
+    _notify(plan, state)
     if args.output == "json":
         sys.stdout.write(json_summary(state, folder))
     else:
@@ -121,6 +122,15 @@ def _execute(
         code = Runner(config, state, folder, places, processes, progress, args.parallel).run()
     progress.end()
     return code
+
+
+def _notify(plan: "Plan", state: "RunState") -> None:
+    """Tell people of the run's end. What keeps us from it is told, and changes nothing else."""
+    if plan.config.notify:
+        from adutora.local.notify import notify
+
+        for problem in notify(plan.config, state, plan.root):
+            sys.stderr.write(f"warning: {problem}\n")
 
 
 def _refuse_unrunnable(config: "DagConfig", selected: list[str]) -> None:
@@ -183,4 +193,5 @@ def _resumed(args: argparse.Namespace, plan: "Plan", folder: "RunFolder") -> "tu
         for stage in config.stages
     ]
     state.status, state.hash, state.exit_code, state.ended_at = "running", config.hash, None, None
+    state.timed_out = False
     return replace(plan, lake_root=state.lake, lake_layers=state.lake_layers), state

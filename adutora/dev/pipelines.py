@@ -67,8 +67,8 @@ class Pipelines:
         self._folder.keep(config.dag_id, number + 1, config.to_json())
         version = _now()
         history.add(version, number + 1)
-        self._folder.show(config.dag_id, history)
-        self._folder.publish(version, version)
+        published = self._folder.show(config.dag_id, history)
+        self._folder.publish(version, None if published else version)
         self._tell(f"{config.dag_id}: revision {number + 1}")
 
     def _remove(self, dag_id: str) -> None:

@@ -37,6 +37,10 @@ class Kubectl:
         done = self._run(*arguments, "--output", "json")
         return json.loads(done)
 
+    def log(self, pod: str, namespace: str) -> str:
+        """Return the log of a pod. Raises as `read` does."""
+        return self._run("logs", pod, "--namespace", namespace)
+
     def own_namespace(self) -> str:
         """Return the namespace that is meant where none is given."""
         if self.namespace is not None:

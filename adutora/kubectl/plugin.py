@@ -13,6 +13,7 @@ from functools import partial
 from adutora import __version__
 from adutora.dagconfig import Json
 from adutora.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, AdutoraError, ConfigError
+from adutora.kubectl import executors
 from adutora.kubectl.airflow import Airflow, Login, typed
 from adutora.kubectl.kubernetes import Kubectl
 from adutora.kubectl.why import task_name, why
@@ -79,6 +80,9 @@ def _parser() -> argparse.ArgumentParser:
     logs = commands.add_parser("logs", parents=[common], help="print the logs of a run's stages")
     logs.add_argument("which", metavar="RUN", nargs="?", help="the run (default: the latest)")
     logs.add_argument("stage", metavar="STAGE", nargs="?", help="one stage (default: all)")
+    logs.add_argument(
+        "--executors", action="store_true", help="those of the executors on Spark that run now, of one STAGE or of all"
+    )
     logs.set_defaults(run=_logs)
     why_ = commands.add_parser("why", parents=[common], help="say why a pipeline does not do what it should")
     why_.set_defaults(run=_why)
@@ -142,6 +146,10 @@ def _duration(run: Json) -> str:
 
 
 def _logs(args: argparse.Namespace, kubectl: Kubectl, open_airflow: Callable[[], Airflow]) -> int:
+    if args.executors:
+        for text in executors.logs(kubectl, args.name, kubectl.own_namespace(), args.stage or args.which):
+            sys.stdout.write(f"{text}\n")
+        return EXIT_OK
     dag_id, airflow = _dag_id(args, kubectl), open_airflow()
     run = args.which
     if run is None:

@@ -7,6 +7,7 @@ from typing import Any
 from adutora.dagconfig import Json
 from adutora.errors import AdutoraError
 from adutora.kubectl.airflow import FAILED, Airflow
+from adutora.kubectl.executors import called, pods_of, user_interfaces
 from adutora.kubectl.kubernetes import Kubectl
 
 _LINES = 5  # of a failed stage's log
@@ -15,18 +16,21 @@ _WELL = frozenset({"ContainerCreating", "PodInitializing"})
 
 
 def why(kubectl: Kubectl, pipeline: Json, open_airflow: Callable[[], Airflow]) -> Iterator[str]:
-    """Yield what is wrong with a Pipeline, a line each, or that nothing is."""
+    """Yield what is wrong with a Pipeline, a line each, or that nothing is; then where Spark shows what it does."""
     name, namespace = pipeline["metadata"]["name"], pipeline["metadata"]["namespace"]
+    pods, unread = _read_pods(kubectl, name, namespace)
     found = False
     for line in [
         *_conditions(pipeline),
-        *_pods(kubectl, name, namespace),
+        *unread,
+        *(f"{called(pod)}: {text}" for pod in pods for text in pod_troubles(pod)),
         *_airflow(open_airflow, f"{namespace}.{name}"),
     ]:
         found = True
         yield line
     if not found:
         yield f"nothing is wrong with pipeline {name}"
+    yield from user_interfaces(pods)
 
 
 def _conditions(pipeline: Json) -> Iterator[str]:
@@ -42,15 +46,12 @@ def _conditions(pipeline: Json) -> Iterator[str]:
         yield "it is suspended: spec.suspend is true"
 
 
-def _pods(kubectl: Kubectl, name: str, namespace: str) -> Iterator[str]:
-    labels = f"adutora.dev/pipeline={name},app.kubernetes.io/component=stage"
+def _read_pods(kubectl: Kubectl, name: str, namespace: str) -> tuple[list[Json], list[str]]:
+    """Return the pods, and what hinders us to read them."""
     try:
-        pods = kubectl.read("get", "pods", "--namespace", namespace, "--selector", labels)["items"]
+        return pods_of(kubectl, name, namespace), []
     except AdutoraError as error:
-        yield f"its pods cannot be read: {error.message}"
-        return
-    for pod in pods:
-        yield from (f"pod {pod['metadata']['name']}: {text}" for text in pod_troubles(pod))
+        return [], [f"its pods cannot be read: {error.message}"]
 
 
 def pod_troubles(pod: Json) -> Iterator[str]:

@@ -7,7 +7,9 @@ from typing import Any
 
 from adutora.dagconfig import Json
 from adutora.errors import ConfigError
+from adutora.runtime.params import matches
 from adutora.spec.nearest import did_you_mean
+from adutora.spec.values import check_values, value_error, worded
 
 _TRUE, _FALSE = frozenset({"true", "1", "yes", "on"}), frozenset({"false", "0", "no", "off"})
 
@@ -42,9 +44,10 @@ def parse_params(declared: Iterable[Json], given: Iterable[str]) -> tuple[Json, 
 
 def check_params(declared: Iterable[Json], values: Mapping[str, Any]) -> None:
     """Check that values of an older run still fit the declarations. Raises ConfigError."""
-    names = {param["name"] for param in declared}
-    if missing := sorted(names - set(values)):
+    known = {param["name"]: param for param in declared}
+    if missing := sorted(set(known) - set(values)):
         raise ConfigError(f"the run was begun without parameter {', '.join(missing)}", hint="begin a new run")
+    check_values(known.values(), values, matches)
 
 
 def _value(param: Json, text: str | None) -> Any:
@@ -52,14 +55,10 @@ def _value(param: Json, text: str | None) -> Any:
         if "default" not in param:
             raise ValueError(f"needs a value; give it with -p {param['name']}=…")
         return param["default"]
-    from adutora.spec.pipeline import Param
-    from adutora.validate.params import value_error
-
-    declared = Param.model_validate(param)
-    value = _READ[declared.type](text)
-    misfit = value_error(declared, value)
+    value = _READ[param.get("type", "string")](text)
+    misfit = value_error(param, value, matches)
     if misfit:
-        raise ValueError(f"{misfit[0]} ({misfit[1]})" if misfit[1] else misfit[0])
+        raise ValueError(worded(misfit))
     return value
 
 

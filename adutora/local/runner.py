@@ -293,7 +293,7 @@ class Runner:
         now = time.monotonic()
         if self._deadline is not None and now > self._deadline and not self._interrupts:
             self._interrupts = 1
-            self.state.exit_code = EXIT_TEMPORARY
+            self.state.exit_code, self.state.timed_out = EXIT_TEMPORARY, True
             for state in self.state.stages:
                 if state.status == "running":
                     state.message = f"the run took longer than its timeout of {self.config.timeout} s"

@@ -67,6 +67,7 @@ class RunState:
     full_refresh: bool = False
     lake_layers: dict[str, str] = field(default_factory=dict)
     number: int = 0  # counts the runs of a folder, whatever the clock says
+    timed_out: bool = False  # it took longer than its timeout
     seconds: float | None = None  # of work: pauses between resumptions do not count
 
     def stage(self, name: str) -> StageState:

@@ -46,7 +46,7 @@ def files_of(config: DagConfig, root: Path, warn: Callable[[str], Any]) -> list[
         for text, required in _paths(stage):
             files = _matching(text, config, folder, required, stage.name, warn)
             found |= {file.path: file for file in files}
-        if stage.type == "python":
+        if stage.type in ("python", "spark"):
             found |= {file.path: file for path in _modules(root) for file in folder.find(path)}
     own = [path for path in found if path.split("/")[0] == ".adutora"]
     if own:
@@ -59,6 +59,8 @@ def _paths(stage: StageConfig) -> Iterator[tuple[str, bool]]:
     for item in stage.inputs:
         if item.get("file") is not None:
             yield item["file"], True
+    if stage.type == "spark" and not stage.block["app"].startswith("/"):
+        yield stage.block["app"], True
     files = stage.block.get("files") if stage.type == "ingest" else None
     if files and files.get("connection") is None:
         yield files["path"], files.get("read", "all") == "all"

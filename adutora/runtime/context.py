@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 # Of a stage's memory, what DuckDB's buffers may take; the rest is for Python, Arrow and the Parquet writer.
 DUCKDB_SHARE = 0.7
+# Beside Spark's driver, which takes half.
+BESIDE_SPARK_SHARE = 0.25
 
 
 class StageContext:
@@ -93,7 +95,8 @@ class StageContext:
     def con(self) -> duckdb.DuckDBPyConnection:
         """The stage's DuckDB, limited to a share of the stage's memory."""
         memory = self.task.memory or self.config.resources.get("memory")
-        limit = int(memory * DUCKDB_SHARE) if memory else None
+        share = BESIDE_SPARK_SHARE if self.config.engine else DUCKDB_SHARE
+        limit = int(memory * share) if memory else None
         cpu = self.config.resources.get("cpu")
         threads = self.task.threads or (max(1, round(cpu / 1000)) if cpu else None)
         return duck.connect(limit, threads, self.scratch, self.config.resources.get("scratch"))

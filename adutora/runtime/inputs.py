@@ -159,6 +159,15 @@ def read_lazily(ctx: "StageContext", action: Callable[[], T]) -> T:
     return recovering(ctx.con, lazy, action)
 
 
+def refused(ctx: "StageContext") -> str | None:
+    """Return one relation of the rows that inputs refused, None where they refused none."""
+    if not ctx.rejects:
+        return None
+    union = " UNION ALL ".join(f"SELECT * FROM {duck.quote(name)}" for name in ctx.rejects)
+    ctx.con.execute(f"CREATE TEMP TABLE __adutora_refused AS {union}")
+    return "__adutora_refused"
+
+
 def profile(con: "duckdb.DuckDBPyConnection") -> None:
     """Let DuckDB count what operators read; must come before the connection is sealed."""
     con.execute("SET enable_profiling = 'no_output'")

@@ -2,7 +2,9 @@
 
 Read the task from the environment, fetch the pipeline's files, run the stage in this process, tell of its end, exit by
 its code. With the argument `connections` it is the init container of a `container` stage, and writes the files of the
-stage's connections. Whatever happens, a termination message says what did.
+stage's connections. With `files` it only looks whether the stage has new
+files to read, with `notify` it tells people of a run's end. Whatever happens, a termination message says what
+did.
 """
 
 import contextlib
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from adutora.runtime.task import Task
 
 SECRETS_DIR = "/run/adutora/secrets"
-_MODES = ("stage", "connections")
+_MODES = ("stage", "connections", "files", "notify")
 _LOG = logging.getLogger("adutora.stage")
 
 
@@ -40,14 +42,19 @@ def main(arguments: Sequence[str], env: MutableMapping[str, str]) -> int:
         signal.signal(signal.SIGTERM, stop)
         mode = _mode(arguments)
         env.setdefault(SECRETS_DIR_ENV, SECRETS_DIR)
-        given = read_task(env)
-        uris = outputs_uris(env)
-        _forget_config(env)
-        if mode == "connections":
-            outcome = _write_connections(given, env)
+        if mode == "notify":
+            outcome = _notify(env)
         else:
-            task = given
-            outcome = _run_stage(task, uris)
+            given = read_task(env)
+            uris = outputs_uris(env)
+            _forget_config(env)
+            if mode == "connections":
+                outcome = _write_connections(given, env)
+            elif mode == "files":
+                outcome = _look(given)
+            else:
+                task = given
+                outcome = _run_stage(task, uris)
         if ASKED.is_set() and outcome.exit_code:
             outcome = stopped()
     except BaseException as error:
@@ -66,7 +73,9 @@ def main(arguments: Sequence[str], env: MutableMapping[str, str]) -> int:
 def _mode(arguments: Sequence[str]) -> str:
     mode = arguments[0] if arguments else "stage"
     if mode not in _MODES or len(arguments) > 1:
-        raise ConfigError(f"arguments {' '.join(arguments)!r} are unknown", hint="none, or `connections`")
+        raise ConfigError(
+            f"arguments {' '.join(arguments)!r} are unknown", hint="none, `connections`, `files` or `notify`"
+        )
     return mode
 
 
@@ -86,6 +95,18 @@ def _write_connections(task: "Task", env: MutableMapping[str, str]) -> Outcome:
     from adutora.runtime.pod_stage import write_connections
 
     return write_connections(task, env)
+
+
+def _look(task: "Task") -> Outcome:
+    from adutora.runtime.pod_stage import look_for_files
+
+    return look_for_files(task)
+
+
+def _notify(env: MutableMapping[str, str]) -> Outcome:
+    from adutora.runtime.pod_notify import notify
+
+    return notify(env)
 
 
 def _taken(error: BaseException) -> Outcome:

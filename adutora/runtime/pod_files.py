@@ -25,6 +25,7 @@ _AT_ONCE = 8  # objects; each is a few requests, most of them small files
 _VERSION = re.compile(r"\d+-(\d+)")  # of a bucket's file: size and time of change in nanoseconds
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 PUSH = "`adutora push FILE` brings the files beside a pipeline there"
+_MODULES = "**/*"  # of which Python files are taken
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,10 @@ def wanted(ctx: "StageContext") -> list[Wanted]:
     spec: Any = ctx.spec
     if ctx.config.type == "ingest" and spec.files is not None and spec.files.connection is None:
         patterns.append(Wanted(check_pattern(spec.files.path), required=spec.files.read == "all"))
-    if ctx.config.type == "python":
-        patterns.append(Wanted("**/*", required=False))
+    if ctx.config.type == "spark" and not spec.app.startswith("/"):
+        patterns.append(Wanted(check_pattern(spec.app), required=True))
+    if ctx.config.type in ("python", "spark"):
+        patterns.append(Wanted(_MODULES, required=False))
     return patterns
 
 
@@ -73,8 +76,9 @@ def listed(ctx: "StageContext", source: ObjectSource) -> Sequence[SourceFile]:
     files: dict[str, SourceFile] = {}
     for each in wanted(ctx):
         found = source.find(each.pattern)
-        if ctx.config.type == "python" and each.pattern == "**/*":
+        if ctx.config.type in ("python", "spark") and each.pattern == _MODULES:
             found = modules(found)
+        if ctx.config.type == "python" and each.pattern == _MODULES:
             _need_module(ctx, found, source)
         if not found and each.required:
             raise _missing(source, each.pattern)

@@ -12,6 +12,7 @@ from adutora.io.stored import SYSTEM, Objects, open_objects
 from adutora.runtime.context import StageContext
 from adutora.runtime.entry import peak_memory, run_task, stage_log
 from adutora.runtime.outcome import Outcome
+from adutora.runtime.params import check_params
 from adutora.runtime.pod_files import fetch_files, full_disk, wanted
 from adutora.runtime.pod_report import OUTCOMES
 from adutora.runtime.pod_task import check_connections
@@ -28,6 +29,7 @@ def run_stage(task: Task, outputs_uris: Mapping[str, str]) -> Outcome:
     """Prepare folders and files, and run the stage. Raises AdutoraError for what is not there."""
     log = stage_log()
     ctx = StageContext(task, log)
+    check_params(task.config, task.params)
     check_connections(task)
     with _full_disk_told(ctx):
         ctx.scratch.mkdir(parents=True, exist_ok=True)
@@ -42,9 +44,25 @@ def run_stage(task: Task, outputs_uris: Mapping[str, str]) -> Outcome:
     return outcome
 
 
+def look_for_files(task: Task) -> Outcome:
+    """Say whether the stage has anything new to read. Raises AdutoraError for what is not there."""
+    from adutora.runtime.look import look
+
+    ctx = StageContext(task, stage_log())
+    check_params(task.config, task.params)
+    check_connections(task)
+    with _full_disk_told(ctx):
+        ctx.scratch.mkdir(parents=True, exist_ok=True)
+        _bring_files(ctx)
+    outcome = look(ctx)
+    ctx.log.info("stage %s: %s", task.label, outcome.message)
+    return outcome
+
+
 def write_connections(task: Task, env: Mapping[str, str]) -> Outcome:
     """Write settings and secrets of the stage's connections, for the user's image to read. Raises ConfigError."""
     ctx = StageContext(task, stage_log())
+    check_params(task.config, task.params)
     check_connections(task)
     root = Path(env.get(CONNECTIONS_DIR_ENV) or CONNECTIONS_DIR)
     names = task.stage.block.get("connections") or []

@@ -53,9 +53,9 @@ def read_task(env: Mapping[str, str]) -> Task:
             state_dir=work / "state",
             task_dir=work,
             cwd=work,
-            lake_root=_lake_root(config.lake["root"], "spec.lake.root"),
+            lake_root=lake_root(config.lake["root"], "spec.lake.root"),
             lake_layers={
-                name: _lake_root(root, f"spec.lake.layers[{name}].root") for name, root in config.lake["layers"].items()
+                name: lake_root(root, f"spec.lake.layers[{name}].root") for name, root in config.lake["layers"].items()
             },
             item=data.get("item"),
             item_index=data.get("item_index"),
@@ -140,7 +140,8 @@ def _files_root(config: DagConfig, work: Path) -> Path:
     return Path(config.files_root) / config.namespace / config.name
 
 
-def _lake_root(root: str, field: str) -> str:
+def lake_root(root: str, field: str) -> str:
+    """Return the root of the lake or of a layer. Raises ConfigError for a folder that a pod does not have."""
     if "://" not in root and not Path(root).is_absolute():
         raise ConfigError(
             f"Project field {field} is the relative folder {root!r}, which a pod does not have",

@@ -333,7 +333,10 @@ class Notify(Spec):
     """Who is told what."""
 
     events: list[Literal["failure", "recovery", "deadline", "success"]] = Field(
-        min_length=1, max_length=4, description="What happened"
+        min_length=1,
+        max_length=4,
+        description="How a run ended: `failure`; `deadline`, it took longer than its timeout; `success`; `recovery`, "
+        "the first success after a failure",
     )
     connection: ResourceName = Field(description="Connection of type slack, webhook or smtp")
     runbook: Uri | None = Field(None, description="Link that goes into the message")

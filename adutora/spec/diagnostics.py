@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import Literal
 
 Severity = Literal["error", "warning"]
+# What a program does something about; people read the message.
+Code = Literal["TooLarge", "TableConflict"]
 MAX_MESSAGE = 1000
 MAX_EXCERPT = 160
 
@@ -32,6 +34,7 @@ class Diagnostic:
     message: str
     hint: str | None = None
     severity: Severity = "error"
+    code: Code | None = None
 
     def __post_init__(self) -> None:
         """Make the words safe to print, and bound their length."""

@@ -76,9 +76,9 @@ class Batch(Spec):
 
 
 class FilesTrigger(Spec):
-    """New files start a run."""
+    """New files start a run. A listing that finds none does nothing else."""
 
-    stage: ResourceName = Field(description="The stage whose source is watched")
+    stage: ResourceName = Field(description="The stage whose source is watched: one of `ingest.files` with `read: new`")
     listEvery: Duration | None = Field(None, description="List the source so often, beside any events")
     batch: Batch | None = Field(None, description="How many files make one run")
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import yaml
 
-from adutora.spec.diagnostics import Diagnostic, Severity
+from adutora.spec.diagnostics import Code, Diagnostic, Severity
 from adutora.spec.yamlscalars import resolve, surprise
 
 MAX_BYTES: Final = 200 * 1024
@@ -74,6 +74,7 @@ class Document:
         severity: Severity = "error",
         at_key: bool = False,
         offset: int | None = None,
+        code: Code | None = None,
     ) -> Diagnostic:
         """Return a finding at `path`, or at the nearest part above it; `offset` points into a text value."""
         known = path
@@ -85,7 +86,7 @@ class Document:
             line, column = place.key_line, place.key_column
         elif offset is not None and known == path:
             line, column = self._inside(path, offset, place)
-        return Diagnostic(self.file, line + 1, column + 1, dotted(path), message, hint, severity)
+        return Diagnostic(self.file, line + 1, column + 1, dotted(path), message, hint, severity, code)
 
     def written(self, path: Where) -> str | None:
         """Return a plain scalar as the file spells it; None for anything else."""

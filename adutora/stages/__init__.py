@@ -18,7 +18,7 @@ class StageType(NamedTuple):
 TABLE: Final[dict[str, StageType]] = {
     "ingest": StageType("adutora.stages.ingest.spec:Ingest", "adutora.stages.ingest.run:run"),
     "sql": StageType("adutora.stages.sql.spec:Sql", "adutora.stages.sql.run:run"),
-    "spark": StageType("adutora.stages.spark.spec:Spark", None),
+    "spark": StageType("adutora.stages.spark.spec:Spark", "adutora.stages.spark.run:run"),
     "clean": StageType("adutora.stages.clean.spec:Clean", "adutora.stages.clean.run:run"),
     "python": StageType("adutora.stages.python.spec:Python", "adutora.stages.python.run:run"),
     "quality": StageType("adutora.stages.quality.spec:Quality", "adutora.stages.quality.run:run"),
@@ -57,6 +57,4 @@ def why_not_runnable(stage_type: str, block: dict[str, Any]) -> str | None:
         return stage_type
     if stage_type == "ingest" and "files" not in block:
         return f"ingest.{next(iter(block), '')}"
-    if stage_type == "sql" and block.get("engine") == "spark":
-        return "sql with engine: spark"
     return None

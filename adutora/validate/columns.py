@@ -6,10 +6,10 @@ from typing import Final
 from adutora.spec.base import Check, Table
 from adutora.spec.nearest import did_you_mean, nearest
 from adutora.spec.pipeline import Stage
+from adutora.spec.values import shown
 from adutora.spec.yamlfile import Where
 from adutora.validate.engine import Engine
 from adutora.validate.scope import TABLES, Scope
-from adutora.validate.wording import shown
 
 Named = tuple[Where, str]
 # Delta types that DuckDB calls otherwise.

@@ -1,25 +1,15 @@
 """Limits and profiles of the Project, and what a stage asks for."""
 
 import fnmatch
-from typing import Final
 
 from adutora.spec.base import Defaults, Resources
 from adutora.spec.nearest import did_you_mean
 from adutora.spec.pipeline import Stage
 from adutora.spec.project import Limits, Project
 from adutora.spec.scalars import Duration
+from adutora.spec.spark import Executors, SparkConf, refused
 from adutora.spec.yamlfile import Where
 from adutora.validate.scope import Report, Scope, raw_names, some_time
-
-# Spark settings that a pipeline may make: how work is cut and shuffled. Not: code, credentials, endpoints.
-SPARK_CONF: Final = (
-    "spark.sql.shuffle.*", "spark.sql.adaptive.*", "spark.sql.files.*", "spark.sql.autoBroadcastJoinThreshold",
-    "spark.sql.broadcastTimeout", "spark.sql.session.timeZone", "spark.sql.ansi.enabled", "spark.sql.parquet.*",
-    "spark.sql.execution.arrow.*", "spark.sql.legacy.*", "spark.sql.sources.partitionOverwriteMode",
-    "spark.default.parallelism", "spark.shuffle.*", "spark.memory.*", "spark.executor.memoryOverhead*",
-    "spark.driver.maxResultSize", "spark.speculation*", "spark.task.maxFailures", "spark.databricks.delta.*",
-    "spark.serializer", "spark.kryoserializer.buffer*", "spark.rdd.compress", "spark.io.compression.*",
-)  # fmt: skip
 
 
 def check_limits(scope: Scope) -> None:
@@ -38,12 +28,34 @@ def check_limits(scope: Scope) -> None:
         if stage.container and limits:
             _image(scope, (*path, "container", "image"), stage.container.image, limits)
         if stage.spark:
-            for key in stage.spark.conf or {}:
-                if not any(fnmatch.fnmatchcase(key, pattern) for pattern in SPARK_CONF):
-                    hint = "performance settings of spark.sql, spark.shuffle and spark.memory may be set"
-                    scope.error((*path, "spark", "conf", key), f"{key} may not be set here", hint, at_key=True)
-            if stage.spark.executors and stage.spark.executors.min > stage.spark.executors.max:
-                scope.error((*path, "spark", "executors", "min"), "min is more than max", "exchange them")
+            _spark(scope, (*path, "spark"), stage, stage.spark.executors, stage.spark.conf)
+            if stage.spark.image and limits:
+                _image(scope, (*path, "spark", "image"), stage.spark.image, limits)
+        if stage.sql:
+            _spark(scope, (*path, "sql"), stage, stage.sql.executors, stage.sql.conf)
+
+
+def _spark(scope: Scope, path: Where, stage: Stage, executors: Executors | None, conf: SparkConf | None) -> None:
+    """Report executors and configuration that a stage may not have."""
+    limits = scope.project.spec.limits
+    if stage.sql and stage.sql.engine != "spark":
+        for name, value in (("executors", executors), ("conf", conf)):
+            if value is not None:
+                scope.error((*path, name), "belongs to `engine: spark`", "leave it out, or write it", at_key=True)
+        return
+    for key in conf or {}:
+        wrong = refused(key, stage.type)
+        if wrong:
+            scope.error((*path, "conf", key), *wrong, at_key=True)
+    if executors is None:
+        return
+    if executors.min > executors.max:
+        scope.error((*path, "executors", "min"), "min is more than max", "exchange them")
+    if limits and limits.resources:
+        for name in ("cpu", "memory"):
+            value, most = getattr(executors, name), getattr(limits.resources, name)
+            if value is not None and most is not None and value > most:
+                _beyond(scope, (*path, "executors", name), value, most)
 
 
 def check_project_limits(report: Report, project: Project) -> None:

@@ -14,6 +14,7 @@ from adutora.spec.pipeline import Pipeline
 from adutora.spec.project import EMBEDDED, Project
 from adutora.spec.yamlfile import MAX_BYTES, MAX_DEPTH, Document, Json, Place, Where, dotted
 from adutora.stages.publish.spec import Publish
+from adutora.validate.cluster import check_for_pods
 from adutora.validate.neighbours import PREFIX, TABLE, Age, Neighbours, Writer
 from adutora.validate.projects import check_project
 from adutora.validate.scope import Report, Scope
@@ -62,11 +63,15 @@ class Validated:
 
 @dataclass(frozen=True)
 class ValidatedProject:
-    """What validation of a Project found. `project` is None where it has errors. It may be used many times."""
+    """What validation of a Project found. `project` is None where it has errors. It may be used many times.
+
+    `for_pods`: what only a laptop has was refused.
+    """
 
     project: Project | None
     diagnostics: tuple[ObjectDiagnostic, ...]
     checked: Checked[Project]
+    for_pods: bool = False
 
 
 class Neighbourhood:
@@ -122,6 +127,7 @@ def validate_objects(
             home=namespace,
             age=_age(_map(pipeline.get("metadata"))),
             on_cluster=True,
+            embedded_online=not (declared and declared.for_pods),
         )
         check_meaning(scope)
         found += scope.diagnostics
@@ -130,8 +136,8 @@ def validate_objects(
     return Validated(valid, (declared.project if declared else None) or EMBEDDED, diagnostics)
 
 
-def validate_project(project: Object) -> ValidatedProject:
-    """Validate a Project by itself."""
+def validate_project(project: Object, *, for_pods: bool = False) -> ValidatedProject:
+    """Validate a Project by itself. With `for_pods` what no pod can use is an error: folders beside a file, SQLite."""
     name = _map(project.get("metadata")).get("name")
     document = _document(project, "Project", f"Project {name}")
     checked = _structure(document, Project)
@@ -139,9 +145,11 @@ def validate_project(project: Object) -> ValidatedProject:
     if checked.value is not None:
         report = Report(checked)
         check_project(report, checked.value)
+        if for_pods:
+            check_for_pods(report, checked.value)
         found += report.diagnostics
     valid = checked.value if not errors(found) else None
-    return ValidatedProject(valid, _arranged(document, found), checked)
+    return ValidatedProject(valid, _arranged(document, found), checked, for_pods)
 
 
 class _ObjectDocument(Document):
@@ -153,7 +161,8 @@ class _ObjectDocument(Document):
         text = self._text(path)
         if offset is not None and text is not None:
             line, column = text.count("\n", 0, offset) + 1, offset - text.rfind("\n", 0, offset)
-        return ObjectDiagnostic(self.file, line, column, dotted(path), message, hint, more.get("severity", "error"))
+        severity, code = more.get("severity", "error"), more.get("code")
+        return ObjectDiagnostic(self.file, line, column, dotted(path), message, hint, severity, code)
 
     def words(self, path: Where) -> str:
         """Return the path itself."""
@@ -202,7 +211,7 @@ class _Reader:
             self.document.value = self._copy(self.document.value, ())
         except _TooLargeError as error:
             self.document.value = {}
-            return self.document.diagnostic((), *error.args)
+            return self.document.diagnostic((), *error.args, code="TooLarge")
         return None
 
     def _copy(self, value: Any, path: Where) -> Json:

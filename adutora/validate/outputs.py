@@ -32,7 +32,7 @@ def _one_writer(scope: Scope, path: Where, key: Key, first: Writer, me: Writer) 
     if key[0] == PREFIX:
         message = f"the prefix {key[-1]} is published by {other.place} as well"
         hint = "choose another prefix, or publish once: each would delete the other's keys"
-    scope.error(path, message, hint)
+    scope.error(path, message, hint, code=None if other is first else "TableConflict")
 
 
 def reserved(scope: Scope, path: Where, table: str) -> None:

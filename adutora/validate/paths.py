@@ -21,13 +21,22 @@ def check_paths(scope: Scope) -> None:
     for path, stage in scope.stages():
         if stage.ingest and stage.ingest.files:
             _stays(scope, (*path, "ingest", "files", "path"), stage.ingest.files.path)
-        if stage.spark and ".." in re.split(r"[/\\]", stage.spark.app):
-            scope.error((*path, "spark", "app"), "leaves the pipeline's folder", "write a path without `..`")
+        if stage.spark:
+            _app(scope, (*path, "spark", "app"), stage.spark.app)
         for block in ("http", "ingest"):
             source = stage.http if block == "http" else stage.ingest.http if stage.ingest else None
             if source is not None and _SCHEME.match(source.path):
                 place = (*path, "http", "path") if block == "http" else (*path, "ingest", "http", "path")
                 scope.error(place, "is a whole URL", "write the path alone; the connection has the base URL")
+
+
+def _app(scope: Scope, path: Where, text: str) -> None:
+    """Report what is no Python file beside the pipeline, or with an absolute path in the image."""
+    wrong = None if text.startswith("/") and ".." not in text.split("/") else path_error(text)
+    if wrong is None and not text.endswith(".py"):
+        wrong = "is no Python file", "write for example app.py"
+    if wrong:
+        scope.error(path, *wrong)
 
 
 def _stays(scope: Scope, path: Where, text: str) -> None:

@@ -107,5 +107,10 @@ def _date(scope: Scope, path: Where, text: str) -> None:
 
 def _watched(scope: Scope, path: Where, name: str) -> None:
     for _, stage in scope.stages():
-        if stage.name == name and not (stage.ingest and stage.ingest.files):
+        if stage.name != name:
+            continue
+        if not (stage.ingest and stage.ingest.files):
             scope.error(path, f"`{name}` reads no files that could be watched", "name a stage of type `ingest.files`")
+        elif stage.ingest.files.read != "new":
+            message = f"`{name}` reads all files each time, so every listing makes a run of all stages"
+            scope.warning(path, message, "write `read: new` there")

@@ -5,7 +5,7 @@ from functools import cached_property
 from typing import Any
 
 from adutora.spec.base import Check
-from adutora.spec.diagnostics import Diagnostic, Severity
+from adutora.spec.diagnostics import Code, Diagnostic, Severity
 from adutora.spec.pipeline import Pipeline, PipelineSpec, Stage
 from adutora.spec.project import EMBEDDED, EMBEDDED_ONLINE, Connection, Project
 from adutora.spec.scalars import Duration
@@ -35,10 +35,17 @@ class Report:
         self.diagnostics: list[Diagnostic] = []
 
     def error(
-        self, path: Where, message: str, hint: str | None = None, *, at_key: bool = False, offset: int | None = None
+        self,
+        path: Where,
+        message: str,
+        hint: str | None = None,
+        *,
+        at_key: bool = False,
+        offset: int | None = None,
+        code: Code | None = None,
     ) -> None:
         """Report what is wrong at `path`; `offset` counts characters into a text."""
-        self._add("error", path, message, hint, at_key=at_key, offset=offset)
+        self._add("error", path, message, hint, at_key=at_key, offset=offset, code=code)
 
     def warning(
         self, path: Where, message: str, hint: str | None = None, *, at_key: bool = False, offset: int | None = None
@@ -47,7 +54,15 @@ class Report:
         self._add("warning", path, message, hint, at_key=at_key, offset=offset)
 
     def _add(
-        self, severity: Severity, path: Where, message: str, hint: str | None, *, at_key: bool, offset: int | None
+        self,
+        severity: Severity,
+        path: Where,
+        message: str,
+        hint: str | None,
+        *,
+        at_key: bool,
+        offset: int | None,
+        code: Code | None = None,
     ) -> None:
         path = self.checked.original(path)
         if path in self.checked.stand_ins:
@@ -57,7 +72,7 @@ class Report:
             self.diagnostics.append(self.document.diagnostic((), message, severity=severity))
             raise TooManyError
         self.diagnostics.append(
-            self.document.diagnostic(path, message, hint, severity=severity, at_key=at_key, offset=offset)
+            self.document.diagnostic(path, message, hint, severity=severity, at_key=at_key, offset=offset, code=code)
         )
 
     def gap(self, path: Where) -> bool:
@@ -93,6 +108,7 @@ class Scope(Report):
         home: str = "",
         age: Age | None = None,
         on_cluster: bool = False,
+        embedded_online: bool = True,
     ) -> None:
         super().__init__(checked)
         self.pipeline = pipeline
@@ -107,6 +123,7 @@ class Scope(Report):
         # None: nothing is known of ages, so two writers of a table are both at fault.
         self.age = age
         self.on_cluster = on_cluster
+        self.embedded_online = embedded_online
 
     def stages(self) -> Iterator[tuple[Where, Stage]]:
         """Every stage that has its type, with its path."""
@@ -178,9 +195,10 @@ class Scope(Report):
 
     @cached_property
     def connections(self) -> dict[str, Connection]:
-        """Connections by name; `online` is always there."""
+        """Connections by name; on a laptop `online` is always there."""
         declared = {each.name: each for each in self.project.spec.connections}
-        declared.setdefault(EMBEDDED_ONLINE.name, EMBEDDED_ONLINE)
+        if self.embedded_online:
+            declared.setdefault(EMBEDDED_ONLINE.name, EMBEDDED_ONLINE)
         return declared
 
 

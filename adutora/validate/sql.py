@@ -57,7 +57,7 @@ def bind(text: str) -> Bound:
 def check_sql(scope: Scope) -> None:
     """Report SQL that does not parse or does what a stage may not do, wherever it stands."""
     for path, block in scope.blocks("sql"):
-        _query(scope, (*path, "query"), block.query)
+        _query(scope, (*path, "query"), block.query, block.engine)
     for index, stage in enumerate(scope.spec.stages):
         if stage.output and stage.output.deleteWhere is not None:
             _condition(scope, (*STAGES, index, "output", "deleteWhere"), stage.output.deleteWhere)
@@ -68,7 +68,7 @@ def check_sql(scope: Scope) -> None:
             _check_query(scope, (*path, "sql"), check.sql, about)
 
 
-def _query(scope: Scope, path: Where, text: str) -> None:
+def _query(scope: Scope, path: Where, text: str, engine: str) -> None:
     bound = bind(text)
     found = Engine.shared().statements(bound.text)
     if isinstance(found, SqlError):
@@ -77,15 +77,29 @@ def _query(scope: Scope, path: Where, text: str) -> None:
     if not found:
         scope.error(path, "has no statement", "write a SELECT")
         return
-    offset = 0
+    offset, sound = 0, True
     for number, statement in enumerate(found):
         offset = max(offset, bound.text.find(statement.text.strip(), offset))
         wrong = _last(statement) if number == len(found) - 1 else _before(statement)
+        sound = sound and not wrong
         if wrong:
             begin = len(statement.text) - len(_bare(statement.text))
             scope.error(path, *wrong, offset=bound.written(offset + max(0, begin)))
         offset += len(statement.text.strip())
     _parameters(scope, path, bound, found)
+    if engine == "spark" and sound:
+        _on_spark(scope, path, bound)
+
+
+def _on_spark(scope: Scope, path: Where, bound: Bound) -> None:
+    """Report what cannot be translated to Spark."""
+    from adutora.sparksql import Refused, translate
+
+    try:
+        translate(bound.text)
+    except Refused as error:
+        offset = bound.written(error.offset) if error.offset is not None else None
+        scope.error(path, f"cannot run on Spark: {error.message}", error.hint, offset=offset)
 
 
 def _syntax(scope: Scope, path: Where, error: SqlError, offset: int) -> None:

@@ -22,7 +22,7 @@ class Rule:
 RULES: Final[dict[str, Rule]] = {
     "ingest": Rule("none", "required"),
     "sql": Rule("any", "required"),
-    "spark": Rule("any", "optional", runs=False),
+    "spark": Rule("any", "optional", outputs="any"),
     "clean": Rule("one", "required"),
     "python": Rule("any", "optional", outputs="any"),
     "quality": Rule("table", "none"),
@@ -86,8 +86,6 @@ def _runs(scope: Scope, path: Where, stage: Stage) -> None:
     if stage.ingest and not stage.ingest.files:
         block = "http" if stage.ingest.http else "database"
         what, place = f"ingest.{block}", (*place, block)
-    if stage.sql and stage.sql.engine == "spark":
-        what, place = "sql on Spark", (*place, "engine")
     if what:
         scope.warning(place, f"{what} is not runnable by `adutora run` in this version", at_key=True)
 

@@ -7,6 +7,7 @@ from typing import Any
 from pydantic_core import ErrorDetails
 
 from adutora.spec.nearest import did_you_mean
+from adutora.spec.values import shown
 
 Words = tuple[str, str | None]
 
@@ -50,21 +51,6 @@ _LENGTHS = {
 
 
 _UNITS = {str: ("character", "characters"), dict: ("entry", "entries"), list: ("item", "items")}
-
-
-def shown(value: Any, written: str | None = None) -> str:
-    """A value as the user may know it again: short, and with its type in words; a number as it is `written`."""
-    if value is None:
-        return "nothing"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, list):
-        return "a list"
-    if isinstance(value, dict):
-        return "a map of fields"
-    text = json.dumps(value, ensure_ascii=False) if isinstance(value, str) else written or json.dumps(value)
-    text = text if len(text) <= 60 else text[:57] + "…"
-    return text if isinstance(value, str) else f"the number {text}"
 
 
 def words(found: Sequence[ErrorDetails], written: str | None = None) -> Words:

@@ -43,7 +43,7 @@ class AdutoraDagBundle(BaseDagBundle):
 
     def refresh(self) -> None:
         """Take in the side-car's version. Raises AirflowException before it has listed all pipelines."""
-        current = self._folder.version
+        current = self._folder.take()
         if current is None:
             raise AirflowException(f"the side-car has not filled {self._folder.root} yet")
         self._folder.current.mkdir(parents=True, exist_ok=True)

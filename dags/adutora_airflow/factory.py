@@ -1,12 +1,14 @@
 """DagConfig -> DAG. Nothing that a user wrote is run or rendered: it is data of operators without template fields."""
 
 import datetime as dt
+import importlib
 import os
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import DAG, TriggerRule
 
 from adutora.dagconfig import DagConfig, StageConfig
+from adutora.runtime.notices import concerns
 from adutora_airflow.params import form_of
 from adutora_airflow.schedule import asset, min_interval, schedule_of, start_of
 
@@ -18,7 +20,7 @@ TAG = "adutora"
 CONFIG, OWNER = "adutora", "adutora_owner"  # where a DAG keeps its DagConfig and the uid of its Pipeline
 STAGES_ENV = "ADUTORA_STAGES"  # `local`: stages are processes of this machine
 # A stage's name has no underscore, so these cannot be one.
-PACE, RESULT, ITEMS = "_wait", "_result", "{}_items"
+PACE, FILES, RESULT, NOTIFY, ITEMS = "_wait", "_files", "_result", "_notify", "{}_items"
 _RULES = {
     "succeeded": TriggerRule.ALL_SUCCESS,
     # Airflow's ONE_FAILED does not wait for the others, and counts what was never started.
@@ -30,11 +32,11 @@ _RULES = {
 def make_dag(config: DagConfig, number: int | None = None, owner: str | None = None) -> DAG:
     """Return the DAG of a pipeline.
 
-    `number` is that of its revision, which its documentation shows; `owner` the uid of the Pipeline, which owns pods.
+    `number` is that of its revision, which its description shows; `owner` the uid of the Pipeline, which owns pods.
     """
     dag = DAG(
         config.dag_id,
-        description=_first_line(config.description),
+        description=_summary(config.description, number),
         doc_md=_documentation(config, number),
         tags=sorted({TAG, *config.tags}),
         params=form_of(config),
@@ -44,6 +46,7 @@ def make_dag(config: DagConfig, number: int | None = None, owner: str | None = N
         is_paused_upon_creation=bool(config.suspend),
         max_active_runs=config.concurrency,
         dagrun_timeout=None if config.timeout is None else dt.timedelta(seconds=config.timeout),
+        on_failure_callback=_deadline(config),
         default_args={"owner": config.owner or config.namespace},
         user_defined_macros={CONFIG: config, OWNER: owner},
     )
@@ -51,7 +54,9 @@ def make_dag(config: DagConfig, number: int | None = None, owner: str | None = N
     for stage in config.stages:
         tasks[stage.name] = _task(dag, config, stage, tasks)
     _pace(dag, config, tasks)
+    _files(dag, config)
     _result(dag, config, tasks)
+    _notify(dag, config)
     return dag
 
 
@@ -95,20 +100,25 @@ def _items(dag: DAG, stage: StageConfig, options: dict[str, Any], upstream: list
     return task.output
 
 
+def _local() -> bool:
+    return os.environ.get(STAGES_ENV) == "local"
+
+
 def _operator() -> Any:
     """Return the operator that runs stages here."""
-    if os.environ.get(STAGES_ENV) == "local":
-        from adutora_airflow.local import LocalStageOperator
+    return _own("operator", "Stage")
 
-        return LocalStageOperator
-    from adutora_airflow.operator import StageOperator
 
-    return StageOperator
+def _own(module: str, name: str) -> Any:
+    """Return an operator of ours: `<name>Operator` of a module, or `Local<name>Operator` where there is no cluster."""
+    if _local():
+        return getattr(importlib.import_module("adutora_airflow.local"), f"Local{name}Operator")
+    return getattr(importlib.import_module(f"adutora_airflow.{module}"), f"{name}Operator")
 
 
 def _left_behind() -> Any:
     """Return what Airflow calls when a task has failed for good."""
-    if os.environ.get(STAGES_ENV) == "local":
+    if _local():
         return None
     from adutora_airflow.cleanup import remove_pods
 
@@ -131,6 +141,16 @@ def _pace(dag: DAG, config: DagConfig, tasks: "dict[str, Any]") -> None:
         first.set_downstream([task for task in dag.tasks if not task.upstream_task_ids and task is not first])
 
 
+def _files(dag: DAG, config: DagConfig) -> None:
+    """Put a look before all, where runs start whenever a source is to be listed: most find nothing new."""
+    stages = sorted({trigger["files"]["stage"] for trigger in config.triggers if "files" in trigger})
+    if not stages:
+        return
+    options: dict[str, Any] = {"retries": 2, "retry_delay": dt.timedelta(seconds=10)}
+    first = _own("files", "Files")(task_id=FILES, dag=dag, stages=stages, **options)
+    first.set_downstream([task for task in dag.tasks if not task.upstream_task_ids and task is not first])
+
+
 def _result(dag: DAG, config: DagConfig, tasks: "dict[str, Any]") -> None:
     """Let a run fail if any stage has failed: Airflow goes by the last tasks, and a clean-up would hide the failure."""
     if any(stage.run_if != "succeeded" for stage in config.stages):
@@ -140,9 +160,33 @@ def _result(dag: DAG, config: DagConfig, tasks: "dict[str, Any]") -> None:
         last.set_upstream(list(tasks.values()))
 
 
-def _first_line(text: str | None) -> str | None:
+def _notify(dag: DAG, config: DagConfig) -> None:
+    """Put a teardown after all, which tells people how a run ended: it always runs, and the run's state is not its."""
+    if not config.notify:
+        return
+    task = _own("notify", "Notify")(task_id=NOTIFY, dag=dag, retries=0)
+    task.set_upstream([each for each in dag.tasks if each is not task])
+    task.as_teardown()
+
+
+def _deadline(config: DagConfig) -> Any:
+    """Return what Airflow calls when a run has failed: of one that took too long no task is left to tell."""
+    if not config.notify or not concerns(config, "deadline"):
+        return None
+    if _local():
+        from adutora_airflow.local import tell_of_deadline_here
+
+        return tell_of_deadline_here
+    from adutora_airflow.notify import tell_of_deadline
+
+    return tell_of_deadline
+
+
+def _summary(text: str | None, number: int | None) -> str | None:
+    """Return the first line of a description, and at its end the revision: there the operator reads it."""
     line = (text or "").strip().partition("\n")[0].strip("# ")
-    return line[:200] or None
+    revision = "" if number is None else f"revision {number}"
+    return " · ".join(filter(None, (line[:200], revision))) or None
 
 
 def _documentation(config: DagConfig, number: int | None) -> str:

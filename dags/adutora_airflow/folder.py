@@ -4,6 +4,7 @@
     revisions/<dag id>/<number>.json a revision's DagConfig
     revisions/<dag id>/history.json  since which version which revision is the one to run
     version                          version of the last change: what Airflow's dag-processor goes by
+    changed/<dag id>                 a stub that the dag-processor has to parse again, once it has taken in `version`
     seen                             version up to which this folder is complete
     alive                            touched by the side-car as long as it works
 
@@ -11,6 +12,7 @@ A version is a resourceVersion of the API server. The server orders all changes 
 agree on what stood at a version, whatever each of them has seen by now. In `version` a counter may follow: `120.1`.
 """
 
+import contextlib
 import json
 import os
 import re
@@ -26,8 +28,8 @@ _VERSION = re.compile(r"[0-9]+(\.[0-9]+)?")
 LINK = "dags"  # name of the link to `current` in the folder of a version
 ROOT_ENV = "ADUTORA_BUNDLE_ROOT"
 KEPT = 20  # revisions of a pipeline that stay here for runs in flight; the cluster keeps ten
-# A parse that reads the old file and ends after the new one was written would hide the change from Airflow, which
-# compares a file's time with the end of its last parse. So the file is dated a little ahead.
+# A parse that began before a change and ends after it would hide the change from Airflow, which compares a file's time
+# with the end of its last parse. So the file is dated a little ahead.
 AHEAD = 3.0  # seconds
 STUB = '''\
 """An Airflow DAG, made of the revision that stood at this bundle's version."""
@@ -91,21 +93,46 @@ class Folder:
         return self._revisions(dag_id) / f"{number}.json"
 
     def keep(self, dag_id: str, number: int, config: dict[str, Any]) -> Path:
-        """Keep a revision, indented, for Airflow shows it as the DAG's code."""
+        """Keep a revision."""
         path = self.config_path(dag_id, number)
-        replace(path, json.dumps(config, indent=1, ensure_ascii=False))
+        replace(path, json.dumps(config, ensure_ascii=False))
         return path
 
-    def show(self, dag_id: str, history: History) -> None:
-        """Make a pipeline's newest entry the one that Airflow parses. Its revision must be kept before."""
+    def show(self, dag_id: str, history: History) -> bool:
+        """Make a pipeline's newest entry the one to run. Its revision must be kept before.
+
+        Returns whether its version is published: all are, once the folder has been published for the first time.
+
+        A stub that is there is marked after its version was published, and parsed once Airflow has taken that in: a
+        parse of the new revision that was booked under an older version would bind runs to what stood then. A new one
+        is written before, for Airflow lists files only when the version changes.
+        """
         data = {"uid": history.uid, "namespace": history.namespace, "pipeline": history.pipeline}
         replace(self._revisions(dag_id) / "history.json", json.dumps({**data, "entries": history.entries}))
-        replace(self.current / f"{dag_id}.py", STUB, ahead=AHEAD)
+        version, stub = history.entries[-1][0], self.current / f"{dag_id}.py"
+        if stub.exists():
+            published = self._publish(version)
+            replace(self._changed / dag_id, "")
+        else:
+            replace(stub, STUB, ahead=AHEAD)
+            published = self._publish(version)
         self._prune(dag_id, history)
+        return published
+
+    def take(self) -> str | None:
+        """Return the version of the last change, as `version` does, and let Airflow parse what has changed up to it."""
+        marked = list(self._changed.iterdir()) if self._changed.is_dir() else []
+        version, then = self.version, time.time() + AHEAD
+        for mark in marked:
+            with contextlib.suppress(FileNotFoundError):  # the pipeline is gone, or another process was faster
+                os.utime(self.current / f"{mark.name}.py", (then, then))
+                mark.unlink()
+        return version
 
     def remove(self, dag_id: str) -> None:
         """Remove a pipeline."""
         (self.current / f"{dag_id}.py").unlink(missing_ok=True)
+        (self._changed / dag_id).unlink(missing_ok=True)
         shutil.rmtree(self._revisions(dag_id), ignore_errors=True)
 
     @property
@@ -123,17 +150,14 @@ class Folder:
     def publish(self, seen: int, changed: int | None) -> None:
         """Tell readers that all up to `seen` is here, and that `changed` is the version of what has changed, if any.
 
-        Namespaces are watched apart, so a change may come after a later one: it is told all the same.
+        The first time it says that the folder can be read at all. What `show` has published needs no second time.
         """
         if seen > self.seen:
             replace(self.root / "seen", str(seen))
-        last = self.version
-        if last is None:
+        if self.version is None:
             replace(self.root / "version", str(changed or seen))
         elif changed is not None:
-            number, _, count = last.partition(".")
-            later = changed > int(number)
-            replace(self.root / "version", str(changed) if later else f"{number}.{int(count or 0) + 1}")
+            self._publish(changed)
 
     def touch(self) -> None:
         """Leave a sign of life."""
@@ -146,6 +170,23 @@ class Folder:
             return time.time() - (self.root / "alive").stat().st_mtime
         except FileNotFoundError:
             return float("inf")
+
+    def _publish(self, changed: int) -> bool:
+        """Make it the version of the last change; before the folder is published there is none. Returns whether it is.
+
+        Namespaces are watched apart, so a change may come after a later one: it is told all the same.
+        """
+        last = self.version
+        if last is None:
+            return False
+        number, _, count = last.partition(".")
+        later = changed > int(number)
+        replace(self.root / "version", str(changed) if later else f"{number}.{int(count or 0) + 1}")
+        return True
+
+    @property
+    def _changed(self) -> Path:
+        return self.root / "changed"
 
     def _revisions(self, dag_id: str) -> Path:
         return self.root / "revisions" / dag_id

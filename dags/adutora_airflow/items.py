@@ -3,12 +3,10 @@
 from typing import Any
 
 from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowSkipException
 
 from adutora.dagconfig import canonical_json
 from adutora.errors import ConfigError
-from adutora_airflow.conditions import failing_for_good, should_run
-from adutora_airflow.task import StageRun
+from adutora_airflow.conditions import begin, failing_for_good
 
 MAX_ITEMS = 1000
 Wrapped = list[dict[str, Any]]
@@ -38,10 +36,9 @@ class ItemsOperator(BaseOperator):
         """Return the wrapped values."""
         from adutora.runtime.substitution import expand_json
 
-        run = StageRun.of(context, self.stage_name)
-        reason = should_run(run, context)
-        if reason:
-            raise AirflowSkipException(reason)
+        run = begin(context, self.stage_name, None)
+        if run is None:
+            raise AssertionError("only an item can be one of nothing")
         values = expand_json((run.stage.for_each or {})["values"], run.scope())
         if not isinstance(values, list):
             raise ConfigError(f"forEach.values of {run.stage.name!r} is {values!r}", hint="it must be a list")

@@ -9,15 +9,16 @@ from dataclasses import asdict
 from typing import Any, ClassVar, NoReturn
 
 from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
-from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from adutora.dagconfig import Json
 from adutora_airflow.attend import Attendance, TooLong
-from adutora_airflow.conditions import failing_for_good, should_run
+from adutora_airflow.conditions import begin, failing_for_good
 from adutora_airflow.ending import Ending, decide
 from adutora_airflow.pod import Again, manifest
 from adutora_airflow.pods import Pods
-from adutora_airflow.results import emit, report, take
+from adutora_airflow.results import emit, left_error, report, take
+from adutora_airflow.spark import account_notice
 from adutora_airflow.task import StageRun
 
 
@@ -37,19 +38,24 @@ class StageOperator(KubernetesPodOperator):
     @failing_for_good
     def execute(self, context: Any) -> Any:
         """Run the stage. Returns its outputs."""
-        if self.item == {}:  # a fan-out over nothing, which has succeeded
+        run = begin(context, self.task_id, self.item)
+        if run is None:
             emit(context, {})
             return {}
-        run = StageRun.of(context, self.task_id, self.item)
-        if self.item is None and (reason := should_run(run, context)):
-            raise AirflowSkipException(reason)
+        if notice := account_notice(run.stage, run.config.profiles.get(run.stage.profile or "", {})):
+            self.log.info("%s", notice)
         return self._try(run, Again(), context)
 
     @failing_for_good
     def resume(self, context: Any, again: Json, name: str, event: Json | None = None) -> Any:
         """Go on with a pod after the triggerer has waited for it."""
-        run = StageRun.of(context, self.task_id, self.item)
-        return self._try(run, Again(**again), context, waited_for=name)
+        return self._try(self._stage_run(context), Again(**again), context, waited_for=name)
+
+    def _stage_run(self, context: Any) -> StageRun:
+        return StageRun.of(context, self.task_id, self.item)
+
+    def _manifest(self, run: StageRun, again: Again) -> Json:
+        return manifest(run, again)
 
     def on_kill(self) -> None:
         """Remove the pod with its task."""
@@ -68,6 +74,8 @@ class StageOperator(KubernetesPodOperator):
                 break
             waited_for = None
             self.log.warning("Another pod is made within this try: %s", again)
+        if what != "done":
+            left_error(context, str(end))
         if what == "fail":
             raise AirflowFailException(str(end))
         if what == "retry":
@@ -78,7 +86,7 @@ class StageOperator(KubernetesPodOperator):
 
     def _attend(self, pods: Pods, run: StageRun, again: Again, waited_for: str | None) -> Ending:
         """Run one pod to its end, and remove it. Leaves by TaskDeferred where that takes long."""
-        name = waited_for or pods.obtain(manifest(run, again))["metadata"]["name"]
+        name = waited_for or pods.obtain(self._manifest(run, again))["metadata"]["name"]
         self._running = pods, name
         try:
             end = Attendance(pods, name, run.stage, self.log, show_log=waited_for is None).wait()

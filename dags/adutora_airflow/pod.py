@@ -1,6 +1,7 @@
 """The pod of a stage, as a manifest. Pure: the same try gives the same manifest, under the same name.
 
-A pod is restricted: no root, no capability, no token of the API server, nothing writable but its own empty volumes.
+A pod is restricted: no root, no capability, no token of the API server, nothing writable but its own empty volumes. The
+driver of a Spark application has a token: it makes its executors.
 """
 
 import base64
@@ -14,6 +15,7 @@ from typing import Any
 
 from adutora.dagconfig import Json, StageConfig, canonical_json
 from adutora.errors import ConfigError
+from adutora_airflow.spark import become_driver
 from adutora_airflow.task import StageRun
 
 CONTAINER = "stage"
@@ -77,7 +79,10 @@ def manifest(run: StageRun, again: Again) -> Json:
     ):  # fmt: skip
         if profile.get(ours):
             spec[theirs] = profile[ours]
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": _metadata(run, again), "spec": spec}
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": _metadata(run, again), "spec": spec}
+    if stage.engine == "spark":
+        become_driver(pod, stage, profile)
+    return pod
 
 
 def memory_of(stage: StageConfig, again: Again) -> int | None:
@@ -135,7 +140,7 @@ def _plain(text: str) -> str:
 def _stage(stage: StageConfig, again: Again, told: list[Json], secrets: list[tuple[Json, Json]]) -> Json:
     return {
         "name": CONTAINER,
-        "image": image_of(stage.type),
+        "image": _image(stage),
         "command": COMMAND,
         "env": told,
         "resources": _resources(stage, again),
@@ -191,16 +196,27 @@ def _connections(told: list[Json], secrets: list[tuple[Json, Json]]) -> Json:
     }
 
 
-def image_of(stage_type: str) -> str:
-    """Return the image that runs stages of a type. Raises ConfigError where Airflow is told of none."""
+def image_of(stage_type: str, *, fallback: bool = True) -> str:
+    """Return the image that runs stages of a type. Raises ConfigError where Airflow is told of none.
+
+    Without `fallback` the default image is none: it has no Spark.
+    """
     try:
         images: dict[str, str] = json.loads(os.environ.get(IMAGES_ENV, "{}"))
-        return images.get(stage_type) or images["default"]
+        return images.get(stage_type) or images["default" if fallback else stage_type]
     except (ValueError, KeyError, AttributeError):
+        missing = "default" if fallback else stage_type
         raise ConfigError(
             f"{IMAGES_ENV} of Airflow names no image for {stage_type} stages",
-            hint='the chart sets it, for example {"default": "registry.acme.io/adutora/stages:1.0"}',
+            hint=f'the chart sets it, for example {{"{missing}": "registry.acme.io/adutora/{stage_type}:1.0"}}',
         ) from None
+
+
+def _image(stage: StageConfig) -> str:
+    """Return the image of a stage that is ours; of one on Spark the user's, made from ours, if there is one."""
+    if stage.engine is None:
+        return image_of(stage.type)
+    return str(stage.block.get("image") or image_of(stage.engine, fallback=False))
 
 
 def _resources(stage: StageConfig, again: Again) -> Json:

@@ -16,7 +16,9 @@ _MODULES = (
     "adutora_airflow.trigger",
     "kubernetes_asyncio.client",  # imported in the triggerer's loop it would hold up every wait
     "adutora_airflow.factory",
+    "adutora_airflow.files",
     "adutora_airflow.items",
+    "adutora_airflow.notify",
     "adutora_airflow.pace",
     "adutora_airflow.cleanup",
     "adutora_airflow.stub",

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from adutora.dagconfig import Json
+from adutora.dagconfig import DagConfig, Json
 from adutora.errors import EXIT_OK
 from adutora_airflow.ending import Ending
 from adutora_airflow.schedule import asset
@@ -35,6 +35,16 @@ def take(end: Ending, context: Any) -> Json | None:
     if end.outcome.get("outputsUri"):
         return {URI: end.outcome["outputsUri"]}
     return end.outcome.get("outputs") or None
+
+
+ERROR = "error"  # key of what a task that failed leaves for those who are told of it
+
+
+def left_error(context: Any, text: str) -> None:
+    """Leave why a task failed, for a notification to say; where nobody is told there is none."""
+    config: DagConfig = context["dag"].user_defined_macros["adutora"]
+    if config.notify:
+        context["ti"].xcom_push(key=ERROR, value=text[:1000])
 
 
 def emit(context: Any, changed: dict[str, Json]) -> None:

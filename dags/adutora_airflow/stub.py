@@ -23,9 +23,7 @@ def dag_of(file: str) -> "DAG":
     folder = Folder(path.resolve().parent.parent)
     version = whole(path.parent.parent.name) if path.parent.name == LINK else None
     number, config_path, owner = find(folder, path.stem, version)
-    dag = make_dag(DagConfig.from_json(json.loads(config_path.read_text())), number, owner)
-    dag.fileloc = str(config_path)  # what Airflow shows as the DAG's code
-    return dag
+    return make_dag(DagConfig.from_json(json.loads(config_path.read_text())), number, owner)
 
 
 def find(folder: Folder, dag_id: str, version: int | None) -> tuple[int, Path, str]:

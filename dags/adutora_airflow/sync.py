@@ -95,7 +95,7 @@ class Namespace:
         return wanted
 
     def _take(self, wanted: Wanted) -> int | None:
-        """Bring a pipeline to its revision. Returns the version of the change, None if there is none."""
+        """Bring a pipeline to its revision. Returns the version of a change that is not published yet, if any."""
         self._missing.pop(wanted.dag_id, None)
         history = self._folder.history(wanted.dag_id)
         if history is not None and history.uid != wanted.uid:  # a namesake was deleted meanwhile
@@ -113,9 +113,9 @@ class Namespace:
             return None
         history.add(wanted.version, wanted.number)
         with self._lock:
-            self._folder.show(wanted.dag_id, history)
+            published = self._folder.show(wanted.dag_id, history)
         log.info("%s is at revision %d since version %d", wanted.dag_id, wanted.number, wanted.version)
-        return wanted.version
+        return None if published else wanted.version
 
     def _keep(self, wanted: Wanted) -> None:
         number = wanted.number or 0

@@ -117,6 +117,11 @@ def _slots(config: DagConfig, moment: dt.datetime) -> tuple[dt.datetime | None, 
     return slot, table._get_prev(slot)
 
 
+def is_slot(config: DagConfig, moment: dt.datetime | None) -> bool:
+    """Say whether a moment is a slot of the pipeline's cron."""
+    return moment is not None and _slots(config, moment)[0] == moment
+
+
 def _text(moment: dt.datetime | None) -> str | None:
     return None if moment is None else moment.astimezone(dt.UTC).isoformat()
 

@@ -5,6 +5,7 @@ what it said before holds.
 """
 
 import logging
+import re
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -20,9 +21,12 @@ Json = dict[str, Any]
 TAG: Final = "adutora"
 PAGE: Final = 1000
 MAX_PAGES: Final = 100
+BATCH: Final = 100  # DAGs of which older runs are asked for at once
+KEPT_VERSIONS: Final = 20
 OVERLAP: Final = timedelta(seconds=60)  # clocks differ
 FIRST_LOOK_BACK: Final = timedelta(days=1)
 MAX_ERROR: Final = 4000
+_REVISION: Final = re.compile(r"\brevision ([0-9]{1,15})$")
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=30, connect=5)
 _LOGIN_AGAIN: Final = (401, 403)  # Airflow 3.3 calls an expired token forbidden
 _RUN_STATES: Final = ("queued", "running", "success", "failed")
@@ -31,11 +35,16 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """One DAG as Airflow has it. `configured`: there is an Airflow; `polled`: it answered already."""
+    """One DAG as Airflow has it. `configured`: there is an Airflow; `polled`: it answered already.
 
+    `revision` is the one that it parsed last, and `version` the bundle's by which it booked that: runs that begin now
+    are bound to it. The version is a resourceVersion; 0 where there is none.
+    """
+
+    revision: int | None = None
+    version: int = 0
     configured: bool = True
     polled: bool = True
-    parsed_at: str | None = None
     error: str | None = None
     paused: bool | None = None
     last_run: Json | None = None
@@ -58,6 +67,7 @@ class Airflow:
         self._token = ""
         self._views: dict[str, View] = {}
         self._runs: dict[str, Json] = {}
+        self._booked: dict[str, dict[str, int]] = {}  # DAG -> version of the bundle -> revision that it stood for
         self._since: datetime | None = None
         self._polled = False
 
@@ -70,7 +80,10 @@ class Airflow:
         started, first = datetime.now(UTC), not self._polled
         errors = {dag: text async for dag, text in self._errors()}
         dags = {each["dag_id"]: each async for each in self._pages("dags", "dags", tags=TAG, order_by="dag_id")}
+        self._book(dags)
         await self._read_runs(self._since or started - FIRST_LOOK_BACK)
+        if first:
+            await self._read_older_runs(sorted(dags.keys() - self._runs.keys()))
         self._since, self._polled = started - OVERLAP, True
         self._runs = {dag: run for dag, run in self._runs.items() if dag in dags}
         views = {dag: self._view(dags.get(dag), errors.get(dag), self._runs.get(dag)) for dag in {*dags, *errors}}
@@ -93,7 +106,18 @@ class Airflow:
     def _view(dag: Json | None, error: str | None, run: Json | None) -> View:
         if dag is None:
             return View(error=error)
-        return View(parsed_at=_seconds(dag["last_parsed_time"]), error=error, paused=dag["is_paused"], last_run=run)
+        return View(_revision(dag), _whole(dag["bundle_version"]), error=error, paused=dag["is_paused"], last_run=run)
+
+    def _book(self, dags: dict[str, Json]) -> None:
+        """Note which revision a version of the bundle stands for, as long as it is among the last."""
+        self._booked = {dag: books for dag, books in self._booked.items() if dag in dags}
+        for dag_id, dag in dags.items():
+            number, version = _revision(dag), dag["bundle_version"]
+            if number is not None and version:
+                books = self._booked.setdefault(dag_id, {})
+                books[version] = number
+                for old in list(books)[:-KEPT_VERSIONS]:
+                    del books[old]
 
     async def _errors(self) -> AsyncIterator[tuple[str, str]]:
         """Yield DAG ids, by the names of their files, and the end of what Python said."""
@@ -105,9 +129,28 @@ class Airflow:
     async def _read_runs(self, since: datetime) -> None:
         query = {"updated_at_gte": since.isoformat(), "order_by": "run_after"}
         async for each in self._pages("dags/~/dagRuns", "dag_runs", **query):
-            run, known = _run(each), self._runs.get(each["dag_id"])
-            if known is None or _began(run) >= _began(known):
-                self._runs[each["dag_id"]] = run
+            self._note_run(each)
+
+    async def _read_older_runs(self, dag_ids: list[str]) -> None:
+        """Read the last run of each of these: none of them ran lately, so there are few."""
+        for start in range(0, len(dag_ids), BATCH):
+            missing = set(dag_ids[start : start + BATCH])
+            while missing:
+                body = {"dag_ids": sorted(missing), "order_by": "-run_after", "page_limit": PAGE}
+                found = (await self._request("POST", "dags/~/dagRuns/list", body))["dag_runs"]
+                for each in found:
+                    self._note_run(each)
+                seen = {each["dag_id"] for each in found}
+                missing = missing - seen if seen else set()
+
+    def _note_run(self, each: Json) -> None:
+        """Take in a run, if it is the last one of its DAG."""
+        run, known = _run(each), self._runs.get(each["dag_id"])
+        if known is None or _began(run) >= _began(known):
+            number = self._booked.get(each["dag_id"], {}).get(each["bundle_version"] or "")
+            if number is None and known is not None and known["id"] == run["id"]:
+                number = known.get("revision")
+            self._runs[each["dag_id"]] = run if number is None else {**run, "revision": number}
 
     async def _pages(self, path: str, field: str, **query: str) -> AsyncIterator[Json]:
         offset = 0
@@ -164,6 +207,17 @@ def _run(each: Mapping[str, Any]) -> Json:
         "endedAt": _seconds(each["end_date"]),
     }
     return {name: value for name, value in run.items() if value is not None}
+
+
+def _revision(dag: Json) -> int | None:
+    """Return the revision that a DAG was parsed from: the end of its description says it, whatever a user wrote."""
+    found = _REVISION.search(dag["description"] or "")
+    return int(found[1]) if found else None
+
+
+def _whole(version: str | None) -> int:
+    number = (version or "").partition(".")[0]
+    return int(number) if number.isascii() and number.isdecimal() else 0
 
 
 def _began(run: Json) -> tuple[str, str]:

@@ -38,7 +38,11 @@ class Writer:
             await self._look_again(key)
             raise
         self._observe(key, written)
-        return str(written["metadata"]["resourceVersion"])
+        version = str(written["metadata"]["resourceVersion"])
+        running = changes.get("revision")
+        if running is not None:
+            self._cluster.runs_since(key, running, version)
+        return version
 
     async def remove(self, key: Key, version: str, revision: Revision) -> None:
         """Delete an object that has the name of a revision. Raises ConflictError where its Pipeline is not the same.

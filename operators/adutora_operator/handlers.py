@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import kopf
 
+from adutora.errors import ConfigError
 from adutora_operator.login import login
 from adutora_operator.objects import Key
 from adutora_operator.operator import Operator
@@ -57,7 +58,10 @@ def register(operator: Operator, options: kopf.OperatorSettings) -> kopf.Operato
 
     @kopf.on.login(registry=registry)
     def log_in(**_: Any) -> kopf.ConnectionInfo:
-        return login(options)
+        try:
+            return login(options)
+        except ConfigError as error:
+            raise kopf.PermanentError(str(error)) from error
 
     for plural, kind in KINDS.items():
         _objects(registry, operator, plural, kind)

@@ -72,7 +72,7 @@ class Judge:
         """Validate a Project once, for all its pipelines."""
         cached = self._projects.get(project.uid)
         if cached is None or cached[0].generation != project.generation:
-            cached = (project, validate_project({**project.load(), "kind": "Project"}))
+            cached = (project, validate_project({**project.load(), "kind": "Project"}, for_pods=True))
             self._projects[project.uid] = cached
         return cached[1]
 
@@ -102,7 +102,5 @@ def _refusal(errors: tuple[Diagnostic, ...]) -> str:
     """Return the reason in one word, of the first error."""
     if errors[0].file:
         return "InvalidProject"
-    if not errors[0].path and "larger than" in errors[0].message:
-        return "TooLarge"
-    conflicts = [each.message.endswith(" as well") and each.path.endswith((".table", ".prefix")) for each in errors]
-    return "TableConflict" if all(conflicts) else "InvalidSpec"
+    codes = {each.code for each in errors}
+    return next(iter(codes)) or "InvalidSpec" if len(codes) == 1 else "InvalidSpec"

@@ -2,11 +2,13 @@
 
 import hashlib
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 Json = dict[str, Any]
+LONGEST_WAIT = 60.0  # seconds
 # What nothing here reads, and what is large.
 _DROPPED = ("managedFields", "annotations", "labels", "selfLink")
 
@@ -44,7 +46,6 @@ class Revision:
     sequence: int
     owner: str
     digest: str
-    created: str = ""
 
 
 def seen(body: Mapping[str, Any]) -> Seen:
@@ -71,8 +72,8 @@ def revision(body: Mapping[str, Any]) -> Revision:
     digest = hashlib.sha256(text.encode()).hexdigest()
     honest = (spec.get("pipeline"), spec.get("sequence"), spec.get("hash")) == (pipeline, sequence, digest)
     owner = owners[0] if len(owners) == 1 else ""
-    uid, version, created = metadata["uid"], metadata["resourceVersion"], metadata.get("creationTimestamp", "")
-    return Revision(metadata["name"], uid, version, sequence, owner, digest if honest else "", created)
+    uid, version = metadata["uid"], metadata["resourceVersion"]
+    return Revision(metadata["name"], uid, version, sequence, owner, digest if honest else "")
 
 
 @dataclass
@@ -81,6 +82,7 @@ class Cluster:
 
     objects: dict[tuple[str, str], dict[str, Seen]] = field(default_factory=dict)
     revisions: dict[tuple[str, str], dict[str, Revision]] = field(default_factory=dict)
+    _since: dict[Key, tuple[int, int, float]] = field(default_factory=dict)
 
     def get(self, key: Key) -> Seen | None:
         """Return an object, as it was last seen."""
@@ -101,7 +103,21 @@ class Cluster:
         if old is None or old.uid != uid:
             return False
         del self.objects[key.kind, key.namespace][key.name]
+        self._since.pop(key, None)
         return True
+
+    def runs_since(self, key: Key, number: int, version: str) -> None:
+        """Note that a revision is the one to run since a version of its Pipeline."""
+        self._since[key] = (number, int(version) if version.isdigit() else 0, time.monotonic())
+
+    def since(self, key: Key, number: int | None) -> int:
+        """Return the version since which a revision is the one to run; 0 where it is not known, or not worth knowing.
+
+        A reader who saw only the end of 1, 2, 1 knows no newer version of 1: it is not waited for longer than it takes
+        all others.
+        """
+        known = self._since.get(key)
+        return known[1] if known and known[0] == number and time.monotonic() < known[2] + LONGEST_WAIT else 0
 
     def keys(self, kind: str, namespace: str | None = None) -> list[Key]:
         """Return the keys of a kind, in one namespace or in all."""

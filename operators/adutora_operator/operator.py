@@ -119,14 +119,20 @@ class Operator:
 
     async def poll(self) -> None:
         """Read what Airflow says, and see to the pipelines of which it says something else."""
+        silent_since: float | None = None
         while self._airflow:
             began, outcome = time.monotonic(), "ok"
             try:
                 for dag_id in await self._airflow.poll():
                     self._concern(dag_id)
+                if silent_since is not None:
+                    log.info("Airflow is read again, after %.0f s", began - silent_since)
+                silent_since = None
             except (AirflowError, OSError, KeyError, ValueError) as error:
                 outcome = "error"
-                log.warning("Airflow was not read: %r", error)
+                if silent_since is None:
+                    silent_since = began
+                    log.warning("Airflow is not read, and asked again until it is: %r", error)
             metrics.POLLS.labels(outcome).inc()
             await asyncio.sleep(max(self.settings.poll, (time.monotonic() - began) * POLL_SHARE))
 

@@ -45,7 +45,7 @@ async def serve(pulse: Pulse, health_port: int, metrics_port: int) -> list[web.A
 async def _site(path: str, handler: object, port: int) -> web.AppRunner:
     app = web.Application()
     app.router.add_get(path, handler)  # type: ignore[arg-type]
-    runner = web.AppRunner(app, handle_signals=False, access_log=None)
+    runner = web.AppRunner(app, handle_signals=False, access_log=None, shutdown_timeout=1)
     await runner.setup()
     await web.TCPSite(runner, None, port).start()
     return runner

@@ -80,9 +80,8 @@ class Reconciler:
         await self._writer.create_revision(render.revision(pipeline, sequence, judged.verdict.digest, judged.config))
 
     def _status(self, key: Key, pipeline: Json, judged: Judged, decision: Decision, view: View) -> Json:
-        created = {each.sequence: each.created for each in self._cluster.revisions_of(key)}
-        when = created.get(decision.running or 0, "")
-        status = render.pipeline_status(pipeline, judged.verdict, decision, view, when, self._clock())
+        since = self._cluster.since(key, decision.running)
+        status = render.pipeline_status(pipeline, judged.verdict, decision, view, since, self._clock())
         ready = next(each["status"] for each in status["conditions"] if each["type"] == "Ready")
         metrics.READY.note(key, ready)
         return status

@@ -34,10 +34,10 @@ def revision(pipeline: Json, sequence: int, digest: str, config: str) -> Json:
     }
 
 
-def pipeline_status(pipeline: Json, verdict: Verdict, decision: Decision, view: View, created: str, now: str) -> Json:
-    """Return the whole status of a Pipeline. `created` is when the revision that runs was written."""
+def pipeline_status(pipeline: Json, verdict: Verdict, decision: Decision, view: View, since: int, now: str) -> Json:
+    """Return the whole status of a Pipeline. `since` is the version since which its revision is the one to run."""
     old, spec = pipeline.get("status") or {}, pipeline.get("spec") or {}
-    conditions = [accepted(verdict), rendered(verdict, decision), parsed(old, decision, view, created)]
+    conditions = [accepted(verdict), rendered(verdict, decision), parsed(old, decision, view, since)]
     conditions.append(ready(verdict, decision, conditions[-1], spec.get("suspend") is True))
     generation = pipeline["metadata"].get("generation", 1)
     status = {
@@ -46,7 +46,7 @@ def pipeline_status(pipeline: Json, verdict: Verdict, decision: Decision, view: 
         "conditions": merged(old.get("conditions") or [], conditions, generation, now),
         "revision": decision.running,
         "revisions": [{"sequence": number, "hash": digest} for number, digest in sorted(decision.books.items())],
-        "lastRun": view.last_run or old.get("lastRun"),
+        "lastRun": last_run(old.get("lastRun"), view),
     }
     return {name: value for name, value in status.items() if value is not None}
 
@@ -72,8 +72,16 @@ def rendered(verdict: Verdict, decision: Decision) -> Condition:
     return Condition("Rendered", True, "Rendered", f"revision {max(decision.books)} holds it")
 
 
-def parsed(old: Json, decision: Decision, view: View, created: str) -> Condition:
-    """Has Airflow read the revision that runs?"""
+def last_run(old: Json | None, view: View) -> Json | None:
+    """Return the last run. Which revision it began with is kept where Airflow's view does not tell it any more."""
+    new = view.last_run
+    if new is None or old is None or old.get("id") != new["id"] or "revision" not in old:
+        return new or old
+    return {"revision": old["revision"], **new}
+
+
+def parsed(old: Json, decision: Decision, view: View, since: int) -> Condition:
+    """Has Airflow read the revision that runs, so that a run that begins now is one of it?"""
     before = next((each for each in old.get("conditions") or [] if each["type"] == "Parsed"), None)
     number, same = decision.running, decision.running == old.get("revision")
     waiting = Condition("Parsed", None, "AwaitingAirflow", f"Airflow has not read revision {number} yet")
@@ -86,9 +94,8 @@ def parsed(old: Json, decision: Decision, view: View, created: str) -> Condition
         return Condition.of(before) if kept and before else waiting
     if view.error is not None:
         return Condition("Parsed", False, "ImportError", view.error)
-    known = before is not None and same and before["status"] == "True"
-    since = max(created, before["lastTransitionTime"] if before and before["status"] == "Unknown" else "")
-    if view.parsed_at is None or not (known or (same and view.parsed_at >= since)):
+    # What the DAG shows is one thing, and the version that binds its next run another: Airflow books the two apart.
+    if not same or view.revision != number or view.version < since:
         return waiting
     return Condition("Parsed", True, "Parsed", f"Airflow has read revision {number}")
 

@@ -15,7 +15,10 @@ import pytest
 # Before Airflow is imported: it writes its configuration where this points.
 os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp(prefix="adutora-airflow-"))
 os.environ.setdefault("AIRFLOW__CORE__LOAD_EXAMPLES", "False")
-os.environ.setdefault("ADUTORA_IMAGES", '{"default": "registry.test/stages:1", "python": "registry.test/python:1"}')
+os.environ.setdefault(
+    "ADUTORA_IMAGES",
+    '{"default": "registry.test/stages:1", "python": "registry.test/python:1", "spark": "registry.test/spark:1"}',
+)
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # Airflow's own
@@ -67,19 +70,25 @@ def stage_run(config: DagConfig, stage: str, **more: Any) -> StageRun:
 class Ti(SimpleNamespace):
     """What a task asks of its task instance."""
 
-    def xcom_pull(self, task_ids: str, map_indexes: int | None = None) -> Any:
-        return self.xcoms.get(task_ids)
+    def xcom_pull(self, task_ids: str, map_indexes: int | None = None, key: str = "return_value") -> Any:
+        return self.xcoms.get(task_ids) if key == "return_value" else self.errors.get(task_ids)
 
-    def get_task_states(self, dag_id: str, task_ids: list[str], run_ids: list[str]) -> dict[str, dict[str, str]]:
+    def xcom_push(self, key: str, value: Any) -> None:
+        assert key == "error"
+        self.errors[self.task.task_id] = value
+
+    def get_task_states(self, dag_id: str, task_ids: list[str] | None, run_ids: list[str]) -> dict[str, dict[str, str]]:
         return {run_ids[0]: {key: self.states[key] for key in self.states}}
 
 
 def context_of(dag: Any, task_id: str, **more: Any) -> dict[str, Any]:
     """Airflow's context of a task, of a run by hand."""
-    given = {"conf": {}, "run_type": "manual", "logical_date": None, "xcoms": {}, "states": {}, "try_number": 1, **more}
+    given = {"conf": {}, "run_type": "manual", "logical_date": None, "xcoms": {}, "states": {}, "errors": {},
+             "try_number": 1, **more}  # fmt: skip
     ti = Ti(
         try_number=given["try_number"], map_index=given.get("map_index", -1), task=dag.get_task(task_id),
-        xcoms=given["xcoms"], states=given["states"],
+        xcoms=given["xcoms"], states=given["states"], errors=given["errors"],
+        log_url=f"https://airflow/dags/{dag.dag_id}/runs/manual__1/tasks/{task_id}",
     )  # fmt: skip
     run = SimpleNamespace(
         run_id="manual__1", run_type=given["run_type"], logical_date=given["logical_date"], start_date=AT,

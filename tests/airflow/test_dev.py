@@ -112,19 +112,15 @@ def test_how_a_process_ends_decides(root: Path, tmp_path: Path, monkeypatch: pyt
 
 @pytest.fixture
 def served(example: Path, tmp_path: Path) -> Iterator[str]:
+    with serving(tmp_path, example) as url:
+        yield url
+
+
+@contextlib.contextmanager
+def serving(tmp_path: Path, *files: Path) -> Iterator[str]:
     """`adutora dev` as a process; the address of its Airflow."""
-    port = free_port()
-    command = [
-        sys.executable,
-        "-m",
-        "adutora.cli",
-        "dev",
-        str(example),
-        "--port",
-        str(port),
-        "--state",
-        str(tmp_path / "state"),
-    ]
+    port, state = free_port(), str(tmp_path / "state")
+    command = [sys.executable, "-m", "adutora.cli", "dev", *map(str, files), "--port", str(port), "--state", state]
     with (tmp_path / "dev.log").open("wb") as log, subprocess.Popen(command, stderr=log, stdout=log) as process:
         try:
             wait_for("Airflow", lambda: "Airflow is at" in (tmp_path / "dev.log").read_text() or process.poll(), 300)
@@ -157,7 +153,7 @@ def test_a_run_in_a_real_airflow(served: str, example: Path) -> None:
         wait_for("the DAG", lambda: http.get("/api/v2/dags/default.first-table").status_code == 200, 120)
         answer = http.post("/api/v2/dags/default.first-table/dagRuns", json={"logical_date": None, "conf": {}})
         run = f"/api/v2/dags/default.first-table/dagRuns/{answer.json()['dag_run_id']}"
-        state = wait_for("its end", lambda: _over(http.get(run).json()), 300)
+        state = wait_for("its end", lambda: over(http.get(run).json()), 300)
         assert state["state"] == "success", http.get(f"{run}/taskInstances").text
         assert state["bundle_version"]
         example.write_text(example.read_text().replace("spec:\n", "spec:\n  owner: somebody-else\n", 1))
@@ -167,6 +163,6 @@ def test_a_run_in_a_real_airflow(served: str, example: Path) -> None:
         assert events["total_entries"] >= 1, json.dumps(events)
 
 
-def _over(run: dict[str, Any]) -> dict[str, Any] | None:
+def over(run: dict[str, Any]) -> dict[str, Any] | None:
     time.sleep(0.5)
     return run if run["state"] in ("success", "failed") else None

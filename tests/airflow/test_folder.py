@@ -1,17 +1,19 @@
 """The folder between side-car and Airflow, the bundle over it, and the revision that a run keeps."""
 
-import json
 import os
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow.dag_processing.bundles.base import BundleVersion
 from airflow.dag_processing.dagbag import BundleDagBag
 from airflow.sdk.exceptions import AirflowException
 
 from adutora.errors import ConfigError
+from adutora_airflow import folder as module
 from adutora_airflow.bundle import AdutoraDagBundle
+from adutora_airflow.factory import make_dag
 from adutora_airflow.folder import KEPT, Folder, History, whole
 from adutora_airflow.stub import dag_of, find
 from tests.airflow.conftest import compiled, pipeline
@@ -23,8 +25,8 @@ def write(folder: Folder, number: int, version: int, query: str, history: Histor
     config = compiled(pipeline({"name": f"s{number}", "sql": {"query": query}}))
     folder.keep(config.dag_id, number, config.to_json())
     assert history.add(version, number)
-    folder.show(config.dag_id, history)
-    folder.publish(version, version)
+    published = folder.show(config.dag_id, history)
+    folder.publish(version, None if published else version)
     return history
 
 
@@ -144,17 +146,58 @@ def test_a_stub_holds_no_text_of_users(folder: Folder) -> None:
     assert "shop" not in text
 
 
-def test_airflow_shows_the_config_as_code(folder: Folder) -> None:
+def test_a_dag_says_which_revision_it_is(folder: Folder) -> None:
     write(folder, 1, 100, "SELECT 1")
     dag = dag_of(str(folder.current / "team.shop.py"))
-    assert json.loads(Path(dag.fileloc).read_text())["name"] == "shop"
     assert "Revision 1," in (dag.doc_md or "")
+    assert dag.description == "revision 1"
+    described = compiled(pipeline({"name": "s", "sql": {"query": "SELECT 1"}}, description="# revision 7\nof all"))
+    assert make_dag(described, 2).description == "revision 7 · revision 2"
+    assert make_dag(described).description == "revision 7"
 
 
 def test_a_change_amid_a_parse_is_parsed_again(folder: Folder) -> None:
     """Airflow compares a file's time with the end of its last parse, which may have read what stood before."""
     write(folder, 1, 100, "SELECT 1")
     assert (folder.current / "team.shop.py").stat().st_mtime > time.time() + 1
+
+
+def test_a_change_is_parsed_once_its_version_is_taken_in(folder: Folder) -> None:
+    """Airflow books a parse under the version that it took in last, and binds runs to that."""
+    history = write(folder, 1, 100, "SELECT 1")
+    stub, made = folder.current / "team.shop.py", bundle()
+    os.utime(stub, (1, 1))
+    write(folder, 2, 200, "SELECT 2", history)
+    assert stub.stat().st_mtime == 1, "parsed before the version was taken in"
+    made.refresh()
+    assert stub.stat().st_mtime > time.time() + 1
+    assert made.get_current_version() == BundleVersion("200")
+    os.utime(stub, (1, 1))
+    made.refresh()
+    assert stub.stat().st_mtime == 1, "parsed again without a change"
+
+
+def test_a_version_is_published_before_its_stub_is_marked(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    history = write(folder, 1, 100, "SELECT 1")
+    seen: list[str | None] = []
+    whole_replace = module.replace
+
+    def watching(path: Path, text: str, **options: float) -> None:
+        if path.parent.name == "changed":
+            seen.append(folder.version)
+        whole_replace(path, text, **options)
+
+    monkeypatch.setattr(module, "replace", watching)
+    write(folder, 2, 200, "SELECT 2", history)
+    assert seen == ["200"]
+
+
+def test_a_mark_of_a_pipeline_that_went_is_no_trouble(folder: Folder) -> None:
+    write(folder, 2, 200, "SELECT 2", write(folder, 1, 100, "SELECT 1"))
+    (folder.current / "team.shop.py").unlink()
+    assert folder.take() == "200"
+    folder.remove("team.shop")
+    assert folder.take() == "200"
 
 
 def test_only_what_is_needed_is_imported() -> None:

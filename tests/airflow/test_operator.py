@@ -6,16 +6,18 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException, TaskDeferred
 
 from adutora_airflow.factory import make_dag
+from adutora_airflow.operator import StageOperator
 from adutora_airflow.pod import Again, manifest, task_key
 from tests.airflow.conftest import compiled, context_of, pipeline, sql, stage_run
 from tests.apiserver.conftest import server  # noqa: F401 - a fixture
-from tests.apiserver.server import ApiServer, Client, wait_for
+from tests.apiserver.server import ApiServer, Client, token, wait_for
 
 pytestmark = pytest.mark.integration
 PODS = "/api/v1/namespaces/team/pods"
@@ -230,6 +232,32 @@ def test_the_trigger_fires_at_the_end(start: Start, node: Node, monkeypatch: pyt
     assert asyncio.run(wait()).payload == {"name": pod["metadata"]["name"]}
 
 
+def test_the_trigger_knows_that_it_runs_in_the_cluster(
+    server: ApiServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import asyncio
+
+    from adutora_airflow.trigger import PodTrigger
+
+    account = tmp_path / "token"
+    account.write_text(token("admin"))
+    inside = "kubernetes_asyncio.config.incluster_config"
+    monkeypatch.setattr(f"{inside}.SERVICE_TOKEN_FILENAME", str(account))
+    monkeypatch.setattr(f"{inside}.SERVICE_CERT_FILENAME", str(server.ca))
+    monkeypatch.setattr("kubernetes_asyncio.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "none"))
+    host, _, port = server.url.removeprefix("https://").partition(":")
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", host)
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", port)
+
+    async def gone() -> Any:
+        events = PodTrigger("team", "no-such-pod").run()
+        event = await asyncio.wait_for(anext(events), 20)
+        await events.aclose()
+        return event
+
+    assert asyncio.run(gone()).payload == {"name": "no-such-pod"}
+
+
 def test_a_missing_image_is_told(start: Start, node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("adutora_airflow.ending.SURE", 1.0)
     task = start(STAGE)
@@ -265,3 +293,23 @@ def test_outputs_reach_the_next_stage(start: Start, node: Node) -> None:
     assert pod["spec"]["containers"][0]["env"] == [{"name": "N", "value": "n=5"}]
     node.end(pod)
     assert task.join().error is None
+
+
+def test_after_a_failed_item_no_further_one_is_started(start: Start, node: Node) -> None:
+    fan = sql("a", forEach={"values": [1, 2, 3]})
+    dag = make_dag(compiled(pipeline(fan)))
+
+    def item(index: int, states: dict[str, str], **more: Any) -> Task:
+        context = context_of(dag, "a", map_index=index, states=states, **more)
+        operator = StageOperator(task_id="a", item={"value": index})
+        return Task(operator, context)
+
+    skipped = item(2, {"a_0": "success", "a_1": "failed", "a_2": "running"}).join()
+    assert isinstance(skipped.error, AirflowSkipException)
+    assert str(skipped.error) == "item 1 has failed, so no further one is started"
+    assert node.pods() == []
+    # One that is tried again goes on, and so does one whose neighbour may still do well.
+    for states, attempt in (({"a_1": "failed"}, 2), ({"a_1": "up_for_retry", "a_0": "upstream_failed"}, 1)):
+        runs = item(2, states, try_number=attempt)
+        node.end(node.next())
+        assert runs.join().error is None

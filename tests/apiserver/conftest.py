@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.apiserver.running import OperatorProcess, Proxy
 from tests.apiserver.server import GROUP, OPERATOR, PROGRAMS, ApiServer, Client, wait_for
@@ -13,16 +14,14 @@ from tests.cluster import binaries
 
 REPOSITORY = Path(__file__).parents[2]
 CRDS = REPOSITORY / "charts" / "adutora" / "files" / "crds"
-# What charts/adutora gives the operator.
-RULES = [
-    {"apiGroups": ["adutora.dev"], "resources": ["pipelines", "projects"], "verbs": ["get", "list", "watch"]},
-    {"apiGroups": ["adutora.dev"], "resources": ["pipelines/status", "projects/status"], "verbs": ["patch"]},
-    {
-        "apiGroups": ["adutora.dev"],
-        "resources": ["pipelinerevisions"],
-        "verbs": ["get", "list", "watch", "create", "delete"],
-    },
-]
+ROLE = REPOSITORY / "charts" / "adutora" / "templates" / "operator" / "rbac.yaml"
+
+
+def _rules() -> list[dict[str, Any]]:
+    """What charts/adutora gives the operator in a namespace. No rule there is a template."""
+    (role,) = [text for text in ROLE.read_text().split("---") if "\nkind: Role\n" in text]
+    rules: list[dict[str, Any]] = yaml.safe_load(role[role.index("\nrules:") :])["rules"]
+    return rules
 
 
 @pytest.fixture(scope="session")
@@ -50,7 +49,7 @@ def _prepare(server: ApiServer) -> None:
         rbac = "/apis/rbac.authorization.k8s.io/v1"
         for namespace in ("team", "other"):
             where = f"{rbac}/namespaces/{namespace}"
-            admin.call("POST", f"{where}/roles", {"metadata": {"name": "operator"}, "rules": RULES})
+            admin.call("POST", f"{where}/roles", {"metadata": {"name": "operator"}, "rules": _rules()})
             binding = {
                 "metadata": {"name": "operator"},
                 "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "operator"},

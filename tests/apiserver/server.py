@@ -23,7 +23,9 @@ from tests.cluster import binaries
 Json = dict[str, Any]
 GROUP = "/apis/adutora.dev/v1alpha1"
 OPERATOR = "system:serviceaccount:adutora:adutora-operator"
-USERS = {"admin": "system:masters", "alice": "", "bob": "", OPERATOR: "system:serviceaccounts"}
+DRIVER = "system:serviceaccount:team:adutora-spark"
+SERVICE_ACCOUNTS = "system:serviceaccounts"
+USERS = {"admin": "system:masters", "alice": "", "bob": "", OPERATOR: SERVICE_ACCOUNTS, DRIVER: SERVICE_ACCOUNTS}
 PROGRAMS = ("etcd", "kube-apiserver", "kubectl")
 
 

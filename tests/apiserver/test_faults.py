@@ -252,7 +252,7 @@ def test_at_the_size_limit(admin: Client, operators: Start) -> None:
 
 def test_a_broken_one_harms_no_other(admin: Client, operators: Start) -> None:
     operators()
-    admin.apply(project())
+    admin.apply(project(lake={"root": "s3://a"}))
     for number in range(5):
         admin.apply(pipeline(f"p{number}", f"gold.t{number}", "SELEC" if number % 2 else "SELECT 1 AS a"))
     for number in range(5):

@@ -1,8 +1,11 @@
 """The operator against a real API server: what users do, and what comes of it."""
 
 import json
+import time
 from collections.abc import Callable
+from pathlib import Path
 
+import httpx
 import pytest
 
 from adutora.dagconfig import DagConfig
@@ -103,7 +106,7 @@ def test_a_change_of_the_project_reaches_its_pipelines(admin: Client, operators:
     admin.apply(project(lake={"root": "s3://b"}))
     wait_for("revision 2", lambda: (admin.get("pipelines", "one") or {})["status"]["revision"] == 2)
     assert json.loads(revisions(admin)[2]["spec"]["config"])["lake"]["root"] == "s3://b"
-    admin.apply(project(defaults={"profile": "none"}))
+    admin.apply(project(lake={"root": "s3://b"}, defaults={"profile": "none"}))
     body = wait_for(
         "the refusal",
         lambda: (b := admin.get("pipelines", "one")) and words(b)["Accepted"] == "False InvalidProject" and b,
@@ -112,6 +115,18 @@ def test_a_change_of_the_project_reaches_its_pipelines(admin: Client, operators:
     assert words(admin.get("projects", "default"))["Ready"] == "False InvalidSpec"
     admin.delete("projects", "default")
     wait_for("revision 3", lambda: (admin.get("pipelines", "one") or {})["status"]["revision"] == 3)
+
+
+def test_what_a_pod_would_refuse_is_refused(admin: Client, operators: Start) -> None:
+    operators()
+    admin.apply(project(lake={"root": "lake"}))
+    admin.apply(pipeline())
+    body = up_to_date(admin, Accepted="False InvalidProject", Ready="False InvalidProject")
+    said = "Project default spec.lake.root: is the relative folder 'lake', which a pod does not have"
+    assert said in condition(body, "Accepted")["message"]
+    assert words(admin.get("projects", "default"))["Ready"] == "False InvalidSpec"
+    admin.apply(project(lake={"root": "s3://a"}))
+    up_to_date(admin, Ready="True Ready")
 
 
 def test_of_two_that_write_one_table_the_older_wins(admin: Client, operators: Start) -> None:
@@ -153,3 +168,31 @@ def test_probe_and_metrics(admin: Client, operators: Start) -> None:
     assert operator.metric("adutora_operator_pipelines") == 1
     assert operator.stop() == 0
     assert "Traceback" not in operator.text()
+
+
+def test_it_ends_soon_when_it_is_told(admin: Client, operators: Start) -> None:
+    """Whatever it waits for: a stock that cannot be taken, a client that keeps its connection to the metrics open."""
+    lost = operators("http://127.0.0.1:1")
+    wait_for("no stock", lambda: "stock is taken again" in lost.text())
+    began = time.monotonic()
+    assert lost.stop() == 0
+    assert time.monotonic() - began < 5
+    operator = operators()
+    admin.apply(pipeline())
+    up_to_date(admin, Ready="True Ready")
+    with httpx.Client(trust_env=False) as prometheus:
+        prometheus.get(f"http://127.0.0.1:{operator.metrics_port}/metrics")
+        began = time.monotonic()
+        assert operator.stop() == 0
+        assert time.monotonic() - began < 5
+    assert "Traceback" not in operator.text()
+
+
+def test_an_airflow_that_starts_later_is_told_once(admin: Client, operators: Start, tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("x")
+    operator = operators(
+        ADUTORA_AIRFLOW_URL="http://127.0.0.1:1", ADUTORA_AIRFLOW_USER="operator", ADUTORA_POLL_SECONDS="0.1",
+        ADUTORA_AIRFLOW_PASSWORD_FILE=str(tmp_path / "password"),
+    )  # fmt: skip
+    wait_for("polls", lambda: operator.metric("adutora_operator_airflow_polls_total") > 4)
+    assert operator.text().count("Airflow is not read") == 1

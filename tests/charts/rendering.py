@@ -23,7 +23,7 @@ KUBERNETES = "1.34.4"
 # Everything that the chart can bring.
 ALL = (
     "airflow.enabled=true", "stores.s3.enabled=true", "stores.redis.enabled=true", "stores.postgresql.enabled=true",
-    "podMonitor.enabled=true", "airflow.serviceAccounts.workers={airflow-scheduler}",
+    "podMonitor.enabled=true", "airflow.serviceAccounts.workers={airflow-scheduler}", "spark.historyServer.enabled=true",
 )  # fmt: skip
 VALUES_FILES = ("values-kind.yaml", "values-eks.yaml", "values-kubernetes-executor.yaml", "values-celery.yaml")
 

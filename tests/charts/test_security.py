@@ -20,6 +20,9 @@ ALLOWED = {
 }
 # KubernetesExecutor adopts workers of a scheduler that died.
 WORKERS = {**ALLOWED, ("", "pods"): {*ALLOWED["", "pods"], "patch"}}
+# A driver takes all its executors away in one call; that they are its own is for the admission policy.
+DRIVERS = {("", "pods"): {*ALLOWED["", "pods"], "deletecollection"}}
+LIMITS = {"Role adutora-airflow-workers": WORKERS, "Role adutora-spark": DRIVERS}
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +32,7 @@ def chart(helm: Helm) -> Rendered:
 
 def test_no_role_asks_for_more_than_is_needed(chart: Rendered) -> None:
     for where, rule in chart.rules():
-        limits = WORKERS if where == "Role adutora-airflow-workers" else ALLOWED
+        limits = LIMITS.get(where, ALLOWED)
         for group in rule["apiGroups"]:
             for resource in rule["resources"]:
                 assert set(rule["verbs"]) <= limits[group, resource], where
@@ -61,7 +64,7 @@ def test_each_rule_has_its_reason() -> None:
 
 def test_roles_stand_in_the_served_namespaces_alone(chart: Rendered) -> None:
     homes = {(role["metadata"]["name"], role["metadata"].get("namespace")) for role in chart.of("Role")}
-    each = {"adutora-operator", "adutora-airflow-tasks", "adutora-airflow-sync"}
+    each = {"adutora-operator", "adutora-airflow-tasks", "adutora-airflow-sync", "adutora-spark"}
     assert homes == {
         *((name, team) for name in each for team in ("team-a", "team-b")),
         ("adutora-airflow-workers", None),
@@ -74,6 +77,23 @@ def test_stages_have_an_account_without_rights_or_token(chart: Rendered) -> None
             assert account["automountServiceAccountToken"] is False
     bound = {subject["name"] for binding in chart.of("RoleBinding") for subject in binding["subjects"]}
     assert "adutora-stage" not in bound
+
+
+def test_executors_have_an_account_without_rights_and_drivers_tokens_are_asked_for(chart: Rendered) -> None:
+    accounts = {each["metadata"]["name"]: each for each in chart.of("ServiceAccount")}
+    for name in ("adutora-spark", "adutora-spark-executor", "adutora-spark-history"):
+        assert accounts[name]["automountServiceAccountToken"] is False, name
+    bound = [
+        (subject["name"], subject["namespace"])
+        for binding in chart.of("RoleBinding") if binding["roleRef"]["name"] == "adutora-spark"
+        for subject in binding["subjects"]
+    ]  # fmt: skip
+    assert sorted(bound) == [("adutora-spark", "team-a"), ("adutora-spark", "team-b")]
+
+
+def test_without_spark_nothing_of_it_is_there(helm: Helm) -> None:
+    rendered = helm.template(CHART, *ALL, "spark.enabled=false")
+    assert not [each["metadata"]["name"] for each in rendered.objects if "spark" in each["metadata"]["name"]]
 
 
 def breaches(pod: PodTemplate) -> Iterator[str]:
@@ -104,7 +124,7 @@ def breaches(pod: PodTemplate) -> Iterator[str]:
 
 def test_every_pod_is_restricted(chart: Rendered) -> None:
     pods = list(chart.pods())
-    assert len(pods) == 5  # the operator, three stores, helm test
+    assert len(pods) == 6  # the operator, three stores, Spark's history server, helm test
     assert not [f"{pod.where}: {breach}" for pod in pods for breach in breaches(pod)]
 
 

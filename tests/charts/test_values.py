@@ -95,7 +95,7 @@ def test_the_schema_knows_every_value_and_no_other() -> None:
     known = {path for path in schema_paths(schema, schema) if not path.endswith((".requests", ".limits"))}
     known = {path for path in known if not path.endswith((".cpu", ".memory", ".ephemeral-storage"))}
     found = {path for path in written if not any(path.endswith(end) for end in (".requests", ".limits"))}
-    found -= {"global.adutora.stageImages.default"}
+    found -= {f"global.adutora.stageImages.{name}" for name in ("default", "spark")}
     assert known - {""} == found
 
 

@@ -377,5 +377,8 @@ def test_a_pattern_that_takes_forever_holds_nobody_up(platform: Platform, hostil
     platform.ready(hostile, 60)
     wait_for("the DAG", lambda: platform.airflow.dag(f"{NAMESPACE}.{hostile}"), 60)
     started = time.monotonic()
-    platform.airflow.trigger(f"{NAMESPACE}.{hostile}", p=given)
+    run = platform.airflow.trigger(f"{NAMESPACE}.{hostile}", p=given).json()["dag_run_id"]
     assert time.monotonic() - started < 10
+    # The form took any text; the stage does not.
+    assert platform.airflow.ended(f"{NAMESPACE}.{hostile}", run) == "failed"
+    assert "does not match the pattern" in platform.airflow.log(f"{NAMESPACE}.{hostile}", run, "a")

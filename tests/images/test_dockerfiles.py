@@ -12,7 +12,7 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILES = sorted(ROOT.glob("images/*/Dockerfile"))
-TITLES = {"airflow", "operator", "stages"}
+TITLES = {"airflow", "operator", "spark", "stages"}
 
 
 def instructions(path: Path) -> list[tuple[str, str]]:
@@ -32,7 +32,7 @@ def of(found: list[tuple[str, str]], wanted: str) -> list[str]:
     return [rest for word, rest in found if word == wanted]
 
 
-def test_there_are_the_three() -> None:
+def test_there_are_the_four() -> None:
     assert {path.parent.name for path in DOCKERFILES} == TITLES
 
 
@@ -84,7 +84,8 @@ def test_the_last_stage_has_no_tool_that_installs(dockerfile: Path) -> None:
     assert "/uv" not in text
     assert not re.search(r"pip install|build-essential|gcc", text)
     assert "rm -rf /usr/local/lib/python3.*/site-packages/*" in text
-    assert all("--from=" in rest or "images/airflow/" in rest for rest in of(last, "COPY"))
+    own = ("images/airflow/", "images/spark/entrypoint.sh")
+    assert all("--from=" in rest or any(name in rest for name in own) for rest in of(last, "COPY"))
 
 
 def test_uv_is_the_one_that_we_use() -> None:
@@ -112,7 +113,9 @@ def test_the_context_holds_what_is_copied() -> None:
                 assert all((ROOT / source).exists() for source in sources)
 
 
-@pytest.mark.parametrize("script", ["images/slim", "images/airflow/entrypoint", "images/airflow/clean-logs"])
+@pytest.mark.parametrize(
+    "script", ["images/slim", "images/airflow/entrypoint", "images/airflow/clean-logs", "images/spark/entrypoint.sh"]
+)
 def test_scripts_can_be_executed_and_parse(script: str) -> None:
     path = ROOT / script
     assert os.access(path, os.X_OK)
@@ -153,7 +156,9 @@ def test_skaffold_builds_and_deploys_what_there_is() -> None:
         "airflow": yaml.safe_load((ROOT / "charts/adutora-platform/values.yaml").read_text())["airflow"],
     }
     for name, template in release["setValueTemplates"].items():
-        assert re.fullmatch(r"\{\{\.IMAGE_(REPO|TAG|FULLY_QUALIFIED)_adutora_(stages|operator|airflow)\}\}", template)
+        assert re.fullmatch(
+            r"\{\{\.IMAGE_(REPO|TAG|FULLY_QUALIFIED)_adutora_(stages|spark|operator|airflow)\}\}", template
+        )
         place = values
         for step in name.removeprefix("adutora.").split("."):
             assert step in place, name

@@ -62,7 +62,10 @@ def containers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Containers]
     made.close()
 
 
-@pytest.mark.parametrize(("name", "user"), [("stages", "1000:1000"), ("operator", "1000:1000"), ("airflow", "50000:0")])
+@pytest.mark.parametrize(
+    ("name", "user"),
+    [("stages", "1000:1000"), ("spark", "1000:1000"), ("operator", "1000:1000"), ("airflow", "50000:0")],
+)
 def test_it_runs_as_its_user_without_tools(containers: Containers, name: str, user: str) -> None:
     look = "echo $(id -u):$(id -g); command -v pip pip3 uv gcc cc make; python -P -c 'import adutora; print(adutora.__version__)'"
     done = containers.run(name, "sh", "-c", look)
@@ -91,6 +94,36 @@ def test_a_stage_runs_in_the_image_of_stages(containers: Containers) -> None:
     done = containers.run("stages", "sh", "-c", f"mkdir -p /tmp/work && {pod}", env=env)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["tables"] == [{"name": "silver.a", "version": 0, "changed": True}]
+
+
+def test_spark_counts_and_reads_a_table_in_its_image(containers: Containers) -> None:
+    code = """
+import pyarrow, deltalake
+from pyspark.sql import SparkSession
+deltalake.write_deltalake("/tmp/table", pyarrow.table({"a": [1, 2, 3]}))
+spark = (
+    SparkSession.builder.master("local[1]").config("spark.sql.extensions", "io.delta.sql.DeltaSparkSessionExtension")
+    .config("spark.sql.catalog.spark_catalog", "org.apache.spark.sql.delta.catalog.DeltaCatalog")
+    .config("spark.databricks.delta.snapshotPartitions", "1").getOrCreate()
+)
+print("rows", spark.read.format("delta").load("/tmp/table").count())
+for name in ("hadoop.fs.s3a.S3AFileSystem", "spark.internal.io.cloud.PathOutputCommitProtocol"):
+    print(name.rpartition(".")[2], spark._jvm.java.lang.Class.forName("org.apache." + name).getSimpleName())
+"""
+    done = containers.run("spark", "python", "-P", "-c", code, env={"HOME": "/tmp", "TMPDIR": "/tmp"})
+    assert "rows 3" in done.stdout, done.stderr
+    assert "PathOutputCommitProtocol PathOutputCommitProtocol" in done.stdout, done.stderr
+
+
+def test_java_of_the_spark_image_trusts_the_known_authorities(containers: Containers) -> None:
+    done = containers.run(
+        "spark",
+        "sh",
+        "-c",
+        "java -XshowSettings:none -version 2>&1; keytool -list -cacerts -storepass changeit | wc -l",
+    )
+    assert 'version "17.' in done.stdout, done.stderr
+    assert int(done.stdout.split()[-1]) > 100
 
 
 def test_the_operator_imports_what_it_needs(containers: Containers) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,20 @@ def test_a_revision_is_what_it_holds() -> None:
     two = written()
     two["metadata"]["ownerReferences"].append({"uid": "you", "controller": True})
     assert revision(two).owner == ""
+
+
+def test_since_when_a_revision_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster = Cluster()
+    cluster.put(KEY, seen(body()))
+    assert cluster.since(KEY, 1) == 0
+    cluster.runs_since(KEY, 1, "90")
+    assert (cluster.since(KEY, 1), cluster.since(KEY, 2)) == (90, 0)
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + 61)
+    assert cluster.since(KEY, 1) == 0
+    cluster.runs_since(KEY, 1, "95")
+    cluster.drop(KEY, "u")
+    assert cluster.since(KEY, 1) == 0
 
 
 def test_the_project_of_a_namespace() -> None:

@@ -41,33 +41,51 @@ CASES = {
 @pytest.mark.parametrize("name", CASES)
 def test_conditions(name: str) -> None:
     spec, verdict, decision, view, rendered, parsed, ready = CASES[name]
-    status = pipeline_status(pipeline(**spec), verdict, decision, view, T0, T1)
+    status = pipeline_status(pipeline(**spec), verdict, decision, view, 0, T1)
     accepted = "True Valid" if verdict.accepted else "False InvalidSpec"
     assert words(status) == {"Accepted": accepted, "Rendered": rendered, "Parsed": parsed, "Ready": ready}
     # The same state again is the same status, whatever the time.
-    assert pipeline_status(pipeline(status, **spec), verdict, decision, view, T0, T2) == status
+    assert pipeline_status(pipeline(status, **spec), verdict, decision, view, 0, T2) == status
 
 
 def test_a_transition_moves_with_the_status_alone() -> None:
-    first = pipeline_status(pipeline(), GOOD, RUNS, NOT_CONFIGURED, T0, T0)
-    second = pipeline_status(pipeline(first, 2), BAD, RUNS, NOT_CONFIGURED, T0, T1)
+    first = pipeline_status(pipeline(), GOOD, RUNS, NOT_CONFIGURED, 0, T0)
+    second = pipeline_status(pipeline(first, 2), BAD, RUNS, NOT_CONFIGURED, 0, T1)
     times = {each["type"]: each["lastTransitionTime"] for each in second["conditions"]}
     assert times == {"Accepted": T1, "Rendered": T1, "Parsed": T0, "Ready": T0}
     assert {each["observedGeneration"] for each in second["conditions"]} == {2}
 
 
-def test_read_by_airflow_once_it_parsed_after_the_revision() -> None:
-    waiting = pipeline_status(pipeline(), GOOD, RUNS, View(parsed_at=T0), T1, T1)
-    assert words(waiting)["Parsed"] == "Unknown AwaitingAirflow"
-    still = pipeline_status(pipeline(waiting), GOOD, RUNS, View(parsed_at=T0), T1, T2)
-    assert words(still)["Parsed"] == "Unknown AwaitingAirflow"
-    read = pipeline_status(pipeline(waiting), GOOD, RUNS, View(parsed_at=T1), T1, T2)
+def test_read_by_airflow_once_a_run_would_be_of_the_revision() -> None:
+    def parsed(view: View, status: Json | None = None, decision: Decision = RUNS, since: int = 100) -> Json:
+        return pipeline_status(pipeline(status), GOOD, decision, view, since, T2)
+
+    waiting = pipeline_status(pipeline(), GOOD, RUNS, View(1, 100), 0, T1)
+    assert words(waiting)["Parsed"] == "Unknown AwaitingAirflow"  # nobody can have read what is written only now
+    for view in (View(), View(None, 100), View(2, 200), View(1, 99), View(1)):
+        assert words(parsed(view, waiting))["Parsed"] == "Unknown AwaitingAirflow", view
+    read = parsed(View(1, 100), waiting)
     assert (words(read)["Parsed"], words(read)["Ready"]) == ("True Parsed", "True Ready")
     # An Airflow that is silent after a restart of the operator changes nothing.
-    assert pipeline_status(pipeline(read), GOOD, RUNS, NOT_POLLED, T1, T2) == read
-    # The next revision is waited for again.
-    next_one = pipeline_status(pipeline(read), GOOD, Decision(2, 2, {1: "d", 2: "e"}), View(parsed_at=T2), T2, T2)
-    assert words(next_one)["Parsed"] == "Unknown AwaitingAirflow"
+    assert parsed(NOT_POLLED, read) == read
+    # Nor does a restart, after which it is not known since when the revision runs.
+    assert parsed(View(1, 99), read, since=0) == read
+    # The next revision is waited for again: shown, but booked under the version of the one before, and then right.
+    second = Decision(2, 2, {1: "d", 2: "e"})
+    written = parsed(View(1, 100), read, second, 0)
+    assert words(written)["Parsed"] == "Unknown AwaitingAirflow"
+    assert words(parsed(View(2, 100), written, second, 200))["Ready"] == "False AwaitingAirflow"
+    assert words(parsed(View(2, 200), written, second, 200))["Ready"] == "True Ready"
+
+
+def test_the_revision_of_the_last_run_stays_known() -> None:
+    first = {"id": "r", "state": "running", "revision": 3}
+    status = pipeline_status(
+        pipeline({"lastRun": first}), GOOD, RUNS, View(last_run={"id": "r", "state": "success"}), 0, T0
+    )
+    assert status["lastRun"] == {"id": "r", "state": "success", "revision": 3}
+    other = pipeline_status(pipeline(status), GOOD, RUNS, View(last_run={"id": "s", "state": "queued"}), 0, T0)
+    assert other["lastRun"] == {"id": "s", "state": "queued"}
 
 
 def test_conditions_of_others_and_the_last_run_stay() -> None:
@@ -75,16 +93,16 @@ def test_conditions_of_others_and_the_last_run_stay() -> None:
         "conditions": [{"type": "Other", "status": "True", "reason": "x", "lastTransitionTime": T0}],
         "lastRun": {"id": "r"},
     }
-    status = pipeline_status(pipeline(old), GOOD, RUNS, NOT_CONFIGURED, T0, T1)
+    status = pipeline_status(pipeline(old), GOOD, RUNS, NOT_CONFIGURED, 0, T1)
     assert status["conditions"][-1] == old["conditions"][0]
     assert status["lastRun"] == {"id": "r"}
-    newer = pipeline_status(pipeline(status), GOOD, RUNS, View(last_run={"id": "s"}), T0, T1)
+    newer = pipeline_status(pipeline(status), GOOD, RUNS, View(last_run={"id": "s"}), 0, T1)
     assert newer["lastRun"] == {"id": "s"}
 
 
 def test_a_long_message_is_cut() -> None:
     status = pipeline_status(
-        pipeline(), Verdict(False, "InvalidSpec", "x" * 100_000), Decision(None, None, {}), View(), "", T0
+        pipeline(), Verdict(False, "InvalidSpec", "x" * 100_000), Decision(None, None, {}), View(), 0, T0
     )
     assert all(len(each["message"]) <= 16_000 for each in status["conditions"])
 

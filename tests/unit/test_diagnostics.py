@@ -39,6 +39,7 @@ def test_json() -> None:
     assert document["diagnostics"][0] == {
         "file": "a.yaml", "line": 2, "column": 8, "path": "spec.x", "message": "is wrong", "hint": "be right",
         "severity": "error",
+        "code": None,
     }  # fmt: skip
 
 

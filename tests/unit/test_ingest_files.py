@@ -212,8 +212,8 @@ def test_two_runs_at_once_load_a_file_once(stage: Stage, monkeypatch: pytest.Mon
         stage.run("r-2")
         return before
 
-    original = ingest._fresh
-    monkeypatch.setattr(ingest, "_fresh", fresh)
+    original = ingest.fresh
+    monkeypatch.setattr(ingest, "fresh", fresh)
     with pytest.raises(TemporaryError):
         stage.run(ctx=slow)
     assert stage.rows(stage.run("r-3"), "a, _run_id") == [(1, "r-2")]

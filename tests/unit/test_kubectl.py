@@ -246,3 +246,51 @@ def test_a_port_forward_lasts_as_long_as_it_is_needed(tmp_path: Path, monkeypatc
         time.sleep(0.5)
         assert url == "http://127.0.0.1:4711"
         assert "sleep" in Path(f"/proc/{(tmp_path / 'pid').read_text().strip()}/cmdline").read_text()
+
+
+def spark_pod(name: str, component: str, phase: str, **status: Any) -> dict[str, Any]:
+    labels = {"app.kubernetes.io/component": component, "adutora.dev/stage": "count"}
+    if component == "stage":
+        labels["adutora.dev/engine"] = "spark"
+    return {"metadata": {"name": name, "namespace": "team", "labels": labels}, "status": {"phase": phase, **status}}
+
+
+NO_ROOM = {
+    "type": "PodScheduled",
+    "status": "False",
+    "reason": "Unschedulable",
+    "message": "0/1 nodes: 1 Insufficient cpu.",
+}
+
+
+def test_why_says_what_executors_wait_for_and_where_the_ui_is(
+    plugin: Plugin, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plugin.kubectl("get-pipelines.adutora.dev", pipeline(conditions=[condition("Accepted", "True")]))
+    waiting = spark_pod("count-1-exec-1", "executor", "Pending", conditions=[NO_ROOM])
+    plugin.kubectl("get-pods", {"items": [spark_pod("count-1", "stage", "Running"), waiting]})
+    plugin.on("", {"import_errors": [], "total_entries": 0}, path="/api/v2/importErrors")
+    plugin.on("", {"dag_runs": []}, path=f"{DAG}/dagRuns")
+    assert plugin("why", "shop") == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "executor count-1-exec-1 of stage count: Unschedulable: 0/1 nodes: 1 Insufficient cpu.",
+        "stage count runs on Spark; its UI, at http://localhost:4040: "
+        "kubectl port-forward --namespace team pod/count-1 4040",
+    ]
+
+
+def test_logs_of_executors(plugin: Plugin, capsys: pytest.CaptureFixture[str]) -> None:
+    pods = [
+        spark_pod("d", "stage", "Running"),
+        spark_pod("e-1", "executor", "Running"),
+        spark_pod("e-2", "executor", "Pending"),
+    ]
+    plugin.kubectl("get-pods", {"items": pods})
+    (plugin.folder / "answers" / "logs-e-1").write_text("one\ntwo\n")
+    said = "== executor e-1 of stage count: Running\none\ntwo\n== executor e-2 of stage count: Pending\n"
+    assert plugin("logs", "shop", "--executors") == 0
+    assert capsys.readouterr().out == said
+    assert plugin("logs", "shop", "count", "--executors") == 0
+    assert capsys.readouterr().out == said
+    assert plugin("logs", "shop", "other", "--executors") == 0
+    assert "has no executors now" in capsys.readouterr().out

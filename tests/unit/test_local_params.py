@@ -68,3 +68,10 @@ def test_all_problems_are_told_at_once() -> None:
 def test_a_resumed_run_lacks_a_new_parameter() -> None:
     with pytest.raises(ConfigError, match="without parameter mode"):
         check_params(DECLARED, {param["name"]: 1 for param in DECLARED if param["name"] != "mode"})
+
+
+def test_a_resumed_run_has_values_that_fit_no_more() -> None:
+    values = {"input": "a.csv", "save": False, "count": 12, "share": 0.5, "day": "2026-01-01", "mode": "full"}
+    with pytest.raises(ConfigError, match="parameter count: 12 is more than max 9"):
+        check_params(DECLARED, values)
+    check_params(DECLARED, values | {"count": 9})

@@ -144,6 +144,88 @@ def test_a_given_path_never_leaves_the_files(pod: PodBench, path: str) -> None:
     assert path in ended.message["error"]
 
 
+DECLARED = (
+    {"name": "n", "type": "integer", "min": 1, "max": 9},
+    {"name": "day", "type": "date"},
+    {"name": "word", "type": "string", "pattern": "(a+)+b"},
+    {"name": "mode", "type": "string", "enum": ["full", "quick"]},
+)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"n": 10}, "parameter n: 10 is more than max 9"),
+        ({"n": "7"}, 'parameter n: "7" is no integer'),
+        ({"n": None}, "parameter n: has no value"),
+        ({"day": "2026-02-30"}, 'parameter day: "2026-02-30" is no date'),
+        ({"word": "a" * 40}, f'parameter word: "{"a" * 40}" does not match the pattern (a+)+b'),  # Python: for ages
+        ({"mode": "slow", "n": 0}, "; parameter mode: "),
+    ],
+)
+@pytest.mark.parametrize("arguments", [[], ["connections"]])
+def test_values_are_checked_before_the_stage_runs(
+    pod: PodBench, given: dict[str, Any], said: str, arguments: list[str]
+) -> None:
+    pod.project["params"] = DECLARED
+    config = pod.config(block={"query": "SELECT 1 AS a"}, output=OUTPUT)
+    values = {"n": 7, "day": "2026-02-28", "word": "aab", "mode": "full"}
+    ended = pod.run(pod.env(config, params=values | given), *arguments)
+    assert ended.code == 78, ended.log
+    assert said in ended.message["error"]
+    assert not pod.lake.joinpath("silver").exists()
+
+
+def test_values_that_fit(pod: PodBench) -> None:
+    pod.project["params"] = DECLARED
+    values = {"n": 7, "day": "2026-02-28", "word": "aab", "mode": "full"}
+    assert pod.run(pod.env(pod.config(output=OUTPUT), params=values)).code == 0
+
+
+def test_a_look_for_new_files(pod: PodBench) -> None:
+    """As the first task of a run that a `files` trigger starts: it reads the ledger and writes nothing."""
+    config = pod.config(
+        kind="ingest", block={"files": {"path": "*.csv", "read": "new"}}, output={"table": "bronze.a", "mode": "append"}
+    )
+
+    def new() -> Any:
+        ended = pod.run(pod.env(config), "files")
+        assert ended.code == 0, ended.log
+        return ended.message["outputs"]["new"]
+
+    assert new() == 0
+    (pod.files / "a.csv").write_text("x\n1\n")
+    assert (new(), new()) == (1, 1)
+    assert pod.run(pod.env(config)).message["rowsOut"] == 1
+    assert new() == 0
+    os.utime(pod.files / "a.csv", (1, 1))
+    assert new() == 0  # touched, and no new version
+    (pod.files / "b.csv").write_text("x\n2\n")
+    assert new() == 1
+    whole = pod.config(kind="ingest", block={"files": {"path": "*.csv"}}, output=OUTPUT)
+    assert pod.run(pod.env(whole), "files").message["outputs"] == {"new": None}
+    assert pod.run(pod.env(pod.config(output=OUTPUT)), "files").code == 78
+
+
+def test_people_are_told_by_a_pod(pod: PodBench, server: Any, answer: Any) -> None:
+    hook = {"name": "hook", "webhook": {}, "secretRef": {"name": "hook"}}
+    pod.project |= {"connections": {"hook": hook}, "notify": ({"events": ["failure"], "connection": "hook"},)}
+    pod.secret("hook", url=f"{server.url}/s3cret-path")
+    server.on("/s3cret-path", answer(200, {}))
+    notice = {"pipeline": "team.shop", "run": "r", "state": "failure", "failed": [{"stage": "a", "error": "no rows"}]}
+    env = pod.env(pod.config()) | {"ADUTORA_NOTICE": json.dumps(notice)}
+    ended = pod.run(env, "notify")
+    assert ended.code == 0, ended.log
+    (request,) = server.requests
+    assert json.loads(request.body)["failed"] == [{"stage": "a", "error": "no rows"}]
+    assert "s3cret-path" not in ended.log
+    server.on("/s3cret-path", answer(404, {}))
+    refused = pod.run(env, "notify")
+    assert refused.code == 78
+    assert refused.message["error"] == "hook was not told of the failure: connection hook refuses: 404 {}"
+    assert pod.run(pod.env(pod.config()) | {"ADUTORA_NOTICE": "{}"}, "notify").code == 78
+
+
 def test_a_missing_file_is_named_with_where_it_should_be(pod: PodBench) -> None:
     (pod.files / "orders.csv").write_text("a\n1\n")
     config = pod.config(inputs=({"name": "rows", "file": "order.csv"},), output=OUTPUT)

@@ -10,7 +10,15 @@ from adutora.io.secrets import redact
 
 ENGINES = ("podman", "docker")
 _PATIENCE = 30  # seconds for a question to the engine
-_REFUSED = ("not found", "manifest unknown", "denied", "unauthorized", "invalid reference", "does not exist", "no such image")
+_REFUSED = (
+    "not found",
+    "manifest unknown",
+    "denied",
+    "unauthorized",
+    "invalid reference",
+    "does not exist",
+    "no such image",
+)
 
 
 @dataclass(frozen=True)

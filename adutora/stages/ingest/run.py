@@ -67,11 +67,11 @@ def _load_new(spec: Files, source: ObjectSource, ctx: "StageContext") -> None:
     again = _unfinished(ledger, ctx)
     found = source.find(spec.path)
     before = ledger.last()
-    fresh = _fresh(found, ledger, source)
-    ctx.log.info("%d files match, %d are new", len(found), len(fresh))
+    new = fresh(found, ledger, source)
+    ctx.log.info("%d files match, %d are new", len(found), len(new))
     # Both are read before either is written: a check's SQL closes the door to further files.
     first = _read(spec, source, _fetch_again(source, again, found, ledger, ctx), ctx, "again") if again else None
-    second = _read(spec, source, _fetch(source, fresh, ctx), ctx, "new") if fresh else None
+    second = _read(spec, source, _fetch(source, new, ctx), ctx, "new") if new else None
     rows_in = 0
     if again is not None and first is not None:
         rows_in += _write_batch(first, ledger, again, ctx)
@@ -82,7 +82,7 @@ def _load_new(spec: Files, source: ObjectSource, ctx: "StageContext") -> None:
     outcome.rows_rejected = outcome.rows_rejected or 0
 
 
-def _fresh(found: Sequence[SourceFile], ledger: "Ledger", source: ObjectSource) -> list[SourceFile]:
+def fresh(found: Sequence[SourceFile], ledger: "Ledger", source: ObjectSource) -> list[SourceFile]:
     """Return the files whose content the ledger does not have."""
     batches = [batch.content for batch in ledger.batches()]
     seen = {name for batch in batches for name in batch["seen"]}
@@ -112,7 +112,7 @@ def _unfinished(ledger: "Ledger", ctx: "StageContext") -> "Batch | None":
         return None
     if last is None or own:
         return last
-    if _is_done(last, ledger, ctx):
+    if is_done(last, ledger, ctx):
         return None
     if not ctx.lake.exists(table) and len(ledger.batches()) > 1:
         ctx.outcome.warnings.append(f"table {table} is gone: every file is loaded again")
@@ -121,7 +121,7 @@ def _unfinished(ledger: "Ledger", ctx: "StageContext") -> "Batch | None":
     return last
 
 
-def _is_done(batch: "Batch", ledger: "Ledger", ctx: "StageContext") -> bool:
+def is_done(batch: "Batch", ledger: "Ledger", ctx: "StageContext") -> bool:
     done = ctx.lake.batch(ctx.require_output().table, ledger.id)
     return done is not None and done >= batch.number
 
@@ -141,7 +141,7 @@ def _fetch_again(
     }
     listed = [touched.get(file.path, file) for file in _listed(batch)]
     files = _fetch(source, listed, ctx)
-    if len(files) < len(listed) and _is_done(batch, ledger, ctx):
+    if len(files) < len(listed) and is_done(batch, ledger, ctx):
         return []
     return files
 

@@ -3,32 +3,13 @@
 import difflib
 import importlib
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from adutora.errors import ConfigError
-
-
-@contextmanager
-def importing_from(folder: Path) -> Iterator[None]:
-    """Let modules be imported from `folder` first, without leaving compiled files there.
-
-    At the end everything is as before: the modules from the folder are forgotten as well.
-    """
-    kept, before = sys.dont_write_bytecode, list(sys.path)
-    sys.dont_write_bytecode = True
-    sys.path.insert(0, str(folder))
-    importlib.invalidate_caches()
-    try:
-        yield
-    finally:
-        sys.dont_write_bytecode = kept
-        sys.path[:] = before
-        for name in [name for name, module in sys.modules.items() if _is_under(module, folder)]:
-            del sys.modules[name]
+from adutora.runtime.user_code import is_under
 
 
 def load_function(target: str, folder: Path) -> Callable[..., Any]:
@@ -56,7 +37,7 @@ def _import(name: str, folder: Path) -> ModuleType:
     top = name.partition(".")[0]
     loaded = sys.modules.get(top)
     beside = [path for path in (folder / f"{top}.py", folder / top / "__init__.py") if path.is_file()]
-    if loaded is not None and beside and not _is_under(loaded, folder):
+    if loaded is not None and beside and not is_under(loaded, folder):
         raise ConfigError(f"{beside[0]} has the name of the module {top}, which Python has loaded", hint="rename it")
     try:
         return importlib.import_module(name)
@@ -76,8 +57,3 @@ def _not_found(name: str, folder: Path) -> ConfigError:
     near = difflib.get_close_matches(name, here, n=1)
     hint = f"did you mean {near[0]}?" if near else f"modules there: {', '.join(here[:10]) or 'none'}"
     return ConfigError(f"there is no module {name} in {folder}, nor an installed one", hint=hint)
-
-
-def _is_under(module: ModuleType | None, folder: Path) -> bool:
-    file = getattr(module, "__file__", None)
-    return isinstance(file, str) and Path(file).is_relative_to(folder)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 from adutora.errors import ConfigError, DataError
 from adutora.io import duck
 from adutora.runtime.outputs import checked_outputs
-from adutora.stages.python.load import importing_from, load_function
+from adutora.runtime.user_code import guarded, importing_from, printing_to
+from adutora.stages.python.load import load_function
 from adutora.stages.python.spec import Python
-from adutora.stages.python.user_code import guarded, printing_to
 
 if TYPE_CHECKING:
     import pyarrow as pa

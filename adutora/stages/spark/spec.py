@@ -6,23 +6,18 @@ from pydantic import Field
 
 from adutora.spec.base import Spec
 from adutora.spec.scalars import SubText
-
-
-class Executors(Spec):
-    """How many executors."""
-
-    min: int = Field(1, ge=0, le=10_000, description="Fewest")
-    max: int = Field(2, ge=1, le=10_000, description="Most; more than `min` turns dynamic allocation on")
+from adutora.spec.spark import Executors, SparkConf
 
 
 class Spark(Spec):
-    """Run a PySpark application, distributed over executor pods on a cluster."""
+    """Run a PySpark application: on a laptop in this process, on a cluster distributed over executor pods."""
 
     app: Annotated[str, Field(min_length=1, max_length=1024)] = Field(
-        description="Python file in the image or beside the pipeline file"
+        description="Python file beside the pipeline file, or with an absolute path in the image"
     )
     args: Annotated[list[SubText], Field(max_length=200)] | None = Field(None, description="Arguments")
-    executors: Executors | None = Field(None, description="Number of executors")
-    conf: dict[Annotated[str, Field(max_length=255)], Annotated[str, Field(max_length=4096)]] | None = Field(
-        None, max_length=100, description="Spark configuration; keys outside the allowed list are refused"
+    image: Annotated[str, Field(min_length=1, max_length=512)] | None = Field(
+        None, description="Image of driver and executors on a cluster, made from ours; default: the platform's own"
     )
+    executors: Executors | None = Field(None, description="Number and size of executors, on a cluster")
+    conf: SparkConf | None = Field(None, description="Spark configuration; keys outside the allowed list are refused")

@@ -1,4 +1,4 @@
-"""`sql` on DuckDB: statements one by one, `$(…)` bound, nothing readable but the declared inputs."""
+"""`sql`, here on DuckDB: statements one by one, `$(…)` bound, nothing readable but the declared inputs."""
 
 import re
 from typing import TYPE_CHECKING
@@ -7,7 +7,7 @@ import duckdb
 
 from adutora.errors import AdutoraError, ConfigError, DataError
 from adutora.io import duck
-from adutora.runtime.inputs import profile, read_lazily, rows_scanned
+from adutora.runtime.inputs import profile, read_lazily, refused, rows_scanned
 from adutora.runtime.substitution import Scope, bind
 from adutora.stages.sql.spec import Sql
 
@@ -19,21 +19,26 @@ RESULT = "__adutora_result"
 
 def run(spec: Sql, ctx: "StageContext") -> None:
     """Run the statements and write the last one's rows."""
+    if spec.engine == "spark":
+        from adutora.stages.sql.on_spark import run_on_spark
+
+        run_on_spark(spec, ctx)
+        return
     ctx.load_inputs()
     profile(ctx.con)
     duck.seal(ctx.con, ctx.readable)
     try:
         scanned = read_lazily(ctx, lambda: execute(ctx.con, spec.query, ctx.scope, RESULT))
     except (duckdb.BinderException, duckdb.CatalogException) as error:
-        raise _misfit(ctx, error) from error
+        raise misfit(ctx, error) from error
     except duckdb.Error as error:
         raise duck.translate(error, "the query failed") from error
     if any(reading.rows_in is None for reading in ctx.readings):
         ctx.outcome.rows_in = (ctx.outcome.rows_in or 0) + scanned
-    ctx.write(RESULT, rejected=_rejected(ctx))
+    ctx.write(RESULT, rejected=refused(ctx))
 
 
-def _misfit(ctx: "StageContext", error: duckdb.Error) -> AdutoraError:
+def misfit(ctx: "StageContext", error: duckdb.Error) -> AdutoraError:
     """Say what a query names that its inputs do not have, and what they have."""
     text = re.split(r"\n\s*Candidate|\nDid you mean", str(error))[0].strip().removeprefix("Binder Error: ")
     place = re.search(r"^LINE [^\n]*", str(error), re.MULTILINE)
@@ -49,15 +54,6 @@ def _columns(ctx: "StageContext", name: str) -> str:
     shown = ", ".join(f"{row[0]} {str(row[1]).lower()}" for row in rows[:40])
     empty = not ctx.con.execute(f"SELECT 1 FROM {duck.quote_table(name)} LIMIT 1").fetchall()
     return f"{name} has {shown}" + (" and no rows" if empty else "")
-
-
-def _rejected(ctx: "StageContext") -> str | None:
-    """Return one relation of the rows that inputs refused."""
-    if not ctx.rejects:
-        return None
-    union = " UNION ALL ".join(f"SELECT * FROM {duck.quote(name)}" for name in ctx.rejects)
-    ctx.con.execute(f"CREATE TEMP TABLE __adutora_refused AS {union}")
-    return "__adutora_refused"
 
 
 def execute(con: duckdb.DuckDBPyConnection, query: str, scope: Scope, result: str) -> int:

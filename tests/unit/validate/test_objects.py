@@ -238,3 +238,47 @@ def test_a_hundred_small_pipelines_a_second() -> None:
     for _ in range(50):
         validate_objects(small, None, hood)
     assert time.process_time() - start < 0.5
+
+
+def test_what_no_pod_can_use_is_refused_for_pods() -> None:
+    laptop = project(
+        lake={"layers": [{"name": "gold", "root": "gold"}]},
+        filesRoot="files",
+        connections=[
+            {"name": "online", "sqlite": {"path": "/data/online.db"}},
+            {"name": "inbox", "folder": {"path": "inbox"}},
+            {"name": "mounted", "folder": {"path": "/inbox"}},
+        ],
+    )
+    assert validate_project(laptop).diagnostics == ()
+    volume = "which a pod does not have (an s3:// URL, or the absolute path of a mounted volume)"
+    assert sorted(map(str, validate_project(laptop, for_pods=True).diagnostics)) == [
+        "Project default spec.connections[0].sqlite: error: the SQLite online store is a file, and no two pods share "
+        "one (give the connection a `redis` block)",
+        "Project default spec.connections[1].folder.path: error: is 'inbox', and a pod has no folder that it could "
+        "count from (use a connection of type s3, or the absolute path of a mounted volume)",
+        f"Project default spec.filesRoot: error: is the relative folder 'files', {volume}",
+        f"Project default spec.lake.layers[0].root: error: is the relative folder 'gold', {volume}",
+        f"Project default spec.lake.root: error: is the relative folder 'lake', {volume}",
+    ]
+
+
+def test_a_cluster_has_no_online_store_of_its_own() -> None:
+    bare = validate_project(project(lake={"root": "s3://a/lake"}), for_pods=True)
+    assert bare.project is not None
+    assert validate_objects(pipeline(), project(lake={"root": "s3://a/lake"})).ok
+    (wrong,) = validate_objects(pipeline(), bare).errors
+    assert str(wrong).startswith("spec.stages[0].probe.connection: error: the Project has no connection `online`")
+    redis = project(lake={"root": "/lake"}, connections=[{"name": "online", "redis": {"host": "r"}}])
+    assert validate_objects(pipeline(), validate_project(redis, for_pods=True)).ok
+
+
+def test_what_a_program_acts_on_has_a_code() -> None:
+    older = pipeline("older", "2026-01-01T00:00:00Z", stages=[sql("a.a")])
+    twice = validate_objects(pipeline(stages=[sql("a.a"), sql("b.b", "t"), sql("b.b", "u")]), None, [older])
+    assert [(each.path, each.code) for each in twice.errors] == [
+        ("spec.stages[0].output.table", "TableConflict"),
+        ("spec.stages[2].output.table", None),
+    ]
+    huge = validate_objects(pipeline(description="x" * MAX_BYTES), None)
+    assert [each.code for each in huge.errors] == ["TooLarge"]

@@ -56,7 +56,7 @@ CASES = {
     "quality cannot quarantine": (stages(LAND, "{name: s, quality: {checks: [{notNull: [a], onFail: quarantine}]}, input: {table: bronze.a}}"), ["cannot quarantine"]),
     "evaluate without train": (stages("{name: s, evaluate: {model: m}}"), ["evaluate is not runnable", "no stage trains the model `m`"]),
     "not runnable": (stages("{name: s, ingest: {http: {connection: online, path: /}}, output: {table: a.b}}"), ["warning spec.stages[0].ingest.http: ingest.http is not runnable by `adutora run` in this version", "of type sqlite (name one of type http)"]),
-    "spark sql": (stages("{name: s, sql: {engine: spark, query: SELECT 1}, output: {table: a.b}}"), ["warning spec.stages[0].sql.engine: sql on Spark"]),
+    "spark sql": (stages("{name: s, sql: {engine: spark, query: SELECT 1}, output: {table: a.b}}"), []),
     "fan-out overwrites": (stages("{name: s, forEach: {values: [1]}, " + SQL + "}"), ["each value would overwrite"]),
     "fan-out of text": (stages("{name: s, forEach: {values: a-$(run.date)}, probe: {connection: online}}"), ["is text, not a list"]),
     "fan-out of one value": (stages("{name: s, forEach: {values: $(run.date)}, probe: {connection: online}}"), ["$(run.date) is one value, not a list"]),
@@ -110,6 +110,7 @@ CASES = {
     "cycle by an output": (stages("{name: a, python: {function: m:f, args: {x: $(stages.b.outputs.k)}}}", "{name: b, python: {function: m:f}, dependsOn: [a]}"), ["a -> b -> a (here `a` uses $(stages.b.outputs.k))"]),
     "waits for itself": (stages("{name: a, probe: {connection: online}, dependsOn: [a]}"), ["the stage `a` waits for itself"]),
     "watched stage": ("triggers: [{files: {stage: p}}, {files: {stage: lan}}]\n" + stages(PROBE, LAND), ["`p` reads no files that could be watched", "there is no stage `lan` (did you mean `land`?)"]),
+    "watched stage that reads all": ("triggers: [{files: {stage: land}}]\n" + stages(LAND), ["warning spec.triggers[0].files.stage: `land` reads all files each time"]),
     "nothing can fail": (stages("{name: a, probe: {connection: online}, runIf: failed}"), ["depends on no stage"]),
     # references
     "unknown parameter": ("params: [{name: day}]\n" + stages("{name: s, sql: {query: 'SELECT $(params.day), $(params.days)'}, output: {table: a.b}}"), ["there is no parameter `days` (did you mean `day`?)"]),
@@ -163,7 +164,12 @@ CASES = {
     "paths with values": ("params: [{name: f}]\n" + stages("{name: a, input: {name: f, file: $(params.f)}, sql: {query: SELECT 1}, output: {table: a.a}}", "{name: b, input: {name: f, file: $(params.f)/../x.csv}, sql: {query: SELECT 1}, output: {table: a.b}}"), ["spec.stages[1].input.file: leaves the pipeline's folder"]),
     # limits
     "memory": (stages("{name: p, probe: {connection: online}, resources: {memory: 2Gi, maxMemory: 1Gi}}"), ["maxMemory 1Gi is less than memory 2Gi"]),
-    "spark conf": (stages("{name: p, spark: {app: x.py, conf: {spark.hadoop.fs.s3a.secret.key: x, spark.sql.shuffle.partitions: '8'}}}"), ["spark is not runnable", "spark.hadoop.fs.s3a.secret.key may not be set here"]),
+    "spark conf": (stages("{name: p, spark: {app: x.py, conf: {spark.hadoop.fs.s3a.secret.key: x, spark.sql.shuffle.partitions: '8'}}}"), ["spark.hadoop.fs.s3a.secret.key may not be set here"]),
+    "spark sql refused": (stages("{name: s, sql: {engine: spark, query: SELECT foo(1) AS a}, output: {table: a.b}}"), ["cannot run on Spark: the function foo() is not translated to Spark"]),
+    "executors without spark": (stages("{name: s, sql: {query: SELECT 1, executors: {min: 1}, conf: {}}, output: {table: a.b}}"), ["executors: belongs to `engine: spark`", "conf: belongs to `engine: spark`"]),
+    "meaning of sql": (stages("{name: s, sql: {engine: spark, query: SELECT 1, conf: {spark.sql.ansi.enabled: 'false'}}, output: {table: a.b}}"), ["would change what the statement means"]),
+    "spark app": (stages("{name: p, spark: {app: ../x.py}}", "{name: q, spark: {app: x.sh}}", "{name: r, spark: {app: /opt/apps/x.py}}", "{name: s, spark: {app: s3://b/x.py}}"), ["leaves the pipeline's folder", "is no Python file", "is a URL"]),
+    "executors": (stages("{name: p, spark: {app: x.py, executors: {min: 3, max: 2}}}"), ["min is more than max"]),
     "no project": (stages("{name: p, probe: {connection: web}, profile: large}"), ["warning spec.stages[0].probe.connection: the connection `web` is not known: no adutora.yaml", "warning spec.stages[0].profile"]),
 }  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Around a user's code: what it prints, and what its exceptions mean.
+"""Around a user's code: where its modules are found, what it prints, and what its exceptions mean.
 
 Errors of `adutora.errors` keep their meaning. An OSError that is about a connection, a time-out or a busy system is
 temporary, and so is a transport error of httpx. Everything else is `UserCodeError` and never retried, for the same
@@ -6,12 +6,14 @@ code on the same data would fail again.
 """
 
 import contextlib
+import importlib
 import logging
 import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import ClassVar
 
 from adutora.errors import AdutoraError, DataError, TemporaryError
@@ -30,15 +32,21 @@ class UserCodeError(DataError):
 
 
 @contextlib.contextmanager
-def guarded(function: str, folder: Path, log: logging.Logger) -> Iterator[None]:
-    """Say what an exception of the user's code means, and put its traceback into the log."""
+def guarded(
+    function: str, folder: Path, log: logging.Logger, describe: Callable[[BaseException], str | None] | None = None
+) -> Iterator[None]:
+    """Say what an exception of the user's code means, and put its traceback into the log.
+
+    `describe` says an exception of a library in one line, and None of any other.
+    """
     try:
         yield
     except (AdutoraError, MemoryError):
         raise
     except (Exception, SystemExit) as error:
-        log.error("%s failed\n%s", function, _traceback(error))
-        message = redact(f"{function} {_where(error, folder)}: {_short(error)}")
+        line = describe(error) if describe else None
+        log.error("%s failed\n%s", function, _traceback(error, line))
+        message = redact(f"{function} {_where(error, folder)}: {line or _short(error)}")
         raise (TemporaryError if _is_temporary(error) else UserCodeError)(message) from error
 
 
@@ -52,14 +60,19 @@ def _is_temporary(error: BaseException) -> bool:
 def _frames(error: BaseException) -> traceback.StackSummary:
     """The frames of the user's code: what lies below our own."""
     frames = traceback.extract_tb(error.__traceback__)
-    ours = [n for n, frame in enumerate(frames) if "/adutora/stages/python/" in frame.filename.replace("\\", "/")]
+    ours = [n for n, frame in enumerate(frames) if _is_ours(frame.filename)]
     first = ours[-1] + 1 if ours else 0
     return traceback.StackSummary.from_list(frames[first:] or frames)
 
 
-def _traceback(error: BaseException) -> str:
+def _is_ours(filename: str) -> bool:
+    path = filename.replace("\\", "/")
+    return "/adutora/stages/" in path or path == "<frozen runpy>"
+
+
+def _traceback(error: BaseException, line: str | None = None) -> str:
     lines = ["Traceback (most recent call last):\n", *_frames(error).format()]
-    return "".join([*lines, *traceback.format_exception_only(error)]).rstrip()
+    return "".join([*lines, *([line] if line else traceback.format_exception_only(error))]).rstrip()
 
 
 def _where(error: BaseException, folder: Path) -> str:
@@ -99,6 +112,31 @@ class _Lines:
     def close(self) -> None:
         if self._rest:
             self.write("\n")
+
+
+@contextlib.contextmanager
+def importing_from(folder: Path) -> Iterator[None]:
+    """Let modules be imported from `folder` first, without leaving compiled files there.
+
+    At the end everything is as before: the modules from the folder are forgotten as well.
+    """
+    kept, before = sys.dont_write_bytecode, list(sys.path)
+    sys.dont_write_bytecode = True
+    sys.path.insert(0, str(folder))
+    importlib.invalidate_caches()
+    try:
+        yield
+    finally:
+        sys.dont_write_bytecode = kept
+        sys.path[:] = before
+        for name in [name for name, module in sys.modules.items() if is_under(module, folder)]:
+            del sys.modules[name]
+
+
+def is_under(module: ModuleType | None, folder: Path) -> bool:
+    """Say whether a module was loaded from a folder."""
+    file = getattr(module, "__file__", None)
+    return isinstance(file, str) and Path(file).is_relative_to(folder)
 
 
 @contextlib.contextmanager

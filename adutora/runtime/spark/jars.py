@@ -1,0 +1,44 @@
+"""Jars that Spark needs and PySpark does not bring: Delta, and S3A. Baked into the image; on a laptop in the cache."""
+
+import os
+import runpy
+import subprocess
+import sys
+from importlib import util
+from pathlib import Path
+
+from adutora.errors import TemporaryError
+
+_DELTA = "delta-spark_*.jar"
+
+
+def class_path() -> str | None:
+    """Return the folder of jars as a class path, None where Spark's own folder has them already.
+
+    The first time on a machine they are fetched, each checked by its SHA-256. Raises TemporaryError where they cannot
+    be had.
+    """
+    if any(_own_jars().glob(_DELTA)):
+        return None
+    program = _fetcher()
+    folder: Path = runpy.run_path(str(program))["cached"]()
+    if folder.is_dir():
+        return f"{folder}/*"
+    done = subprocess.run([sys.executable, str(program)], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise TemporaryError(f"jars for Spark cannot be fetched: {done.stderr.strip().splitlines()[-1:] or ''}")
+    return f"{done.stdout.strip()}/*"
+
+
+def _own_jars() -> Path:
+    home = os.environ.get("SPARK_HOME")
+    if home:
+        return Path(home) / "jars"
+    spec = util.find_spec("pyspark")
+    return Path(spec.origin or "").parent / "jars" if spec else Path("jars")
+
+
+def _fetcher() -> Path:
+    """Return the program that fetches them: in a wheel it lies here, in the source tree beside the image's recipe."""
+    here = Path(__file__).parent / "fetch-jars"
+    return here if here.is_file() else Path(__file__).parents[3] / "images" / "spark" / "fetch-jars"

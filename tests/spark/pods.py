@@ -1,0 +1,33 @@
+"""The program of a stage's pod, with Spark in it: as on a cluster, but for executors."""
+
+import json
+import os
+import subprocess
+from typing import Any
+
+from adutora.dagconfig import DagConfig
+from tests.unit.test_pod import Ended, PodBench
+
+PATIENCE = 600  # seconds, on a machine that does much else
+
+
+class SparkPods(PodBench):
+    """Pods with room for Spark, and time for it to start."""
+
+    def config(self, *, kind: str = "spark", block: dict[str, Any] | None = None, **stage: Any) -> DagConfig:
+        resources = {"cpu": 1000, "memory": 2 << 30, "scratch": 1 << 30}
+        return super().config(
+            kind=kind, block=block or {"app": "app.py"}, **{"timeout": PATIENCE, "resources": resources, **stage}
+        )
+
+    def env(self, config: DagConfig, **task: Any) -> dict[str, str]:
+        kept = {name: os.environ[name] for name in ("HOME", "ADUTORA_CACHE", "JAVA_HOME") if name in os.environ}
+        return {**kept, **super().env(config, **task)}
+
+    def end(self, process: "subprocess.Popen[str]") -> Ended:
+        log, _ = process.communicate(timeout=PATIENCE)
+        raw = self.termination.read_bytes()
+        return Ended(process.returncode, log, raw, json.loads(raw))
+
+    def app(self, text: str, name: str = "app.py") -> None:
+        (self.files / name).write_text(text)
