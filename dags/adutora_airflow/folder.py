@@ -98,24 +98,22 @@ class Folder:
         replace(path, json.dumps(config, ensure_ascii=False))
         return path
 
-    def show(self, dag_id: str, history: History) -> bool:
-        """Make a pipeline's newest entry the one to run. Its revision must be kept before.
+    def show(self, dag_id: str, history: History, version: int) -> bool:
+        """Make a pipeline's newest entry the one to run, as of a version. Its revision must be kept before.
 
-        Returns whether its version is published: all are, once the folder has been published for the first time.
+        The entry may be older than `version`: its revision was made before the Pipeline said that it is to run. Returns whether its version is published: all are, once the folder has been published for the first time.
 
-        A stub that is there is marked after its version was published, and parsed once Airflow has taken that in: a
-        parse of the new revision that was booked under an older version would bind runs to what stood then. A new one
-        is written before, for Airflow lists files only when the version changes.
+        A stub is marked after its version was published, and parsed once Airflow has taken that in: a parse of the new
+        revision that was booked under an older version would bind runs to what stood then. A new one is written before,
+        for Airflow lists files only when the version changes.
         """
         data = {"uid": history.uid, "namespace": history.namespace, "pipeline": history.pipeline}
         replace(self._revisions(dag_id) / "history.json", json.dumps({**data, "entries": history.entries}))
-        version, stub = history.entries[-1][0], self.current / f"{dag_id}.py"
-        if stub.exists():
-            published = self._publish(version)
-            replace(self._changed / dag_id, "")
-        else:
+        stub = self.current / f"{dag_id}.py"
+        if not stub.exists():
             replace(stub, STUB, ahead=AHEAD)
-            published = self._publish(version)
+        published = self._publish(version)
+        replace(self._changed / dag_id, "")
         self._prune(dag_id, history)
         return published
 

@@ -113,7 +113,7 @@ class Namespace:
             return None
         history.add(wanted.version, wanted.number)
         with self._lock:
-            published = self._folder.show(wanted.dag_id, history)
+            published = self._folder.show(wanted.dag_id, history, wanted.version)
         log.info("%s is at revision %d since version %d", wanted.dag_id, wanted.number, wanted.version)
         return None if published else wanted.version
 

@@ -25,7 +25,7 @@ def write(folder: Folder, number: int, version: int, query: str, history: Histor
     config = compiled(pipeline({"name": f"s{number}", "sql": {"query": query}}))
     folder.keep(config.dag_id, number, config.to_json())
     assert history.add(version, number)
-    published = folder.show(config.dag_id, history)
+    published = folder.show(config.dag_id, history, history.entries[-1][0])
     folder.publish(version, None if published else version)
     return history
 

@@ -98,9 +98,13 @@ def running(root: Path, name: str = "shop") -> int | None:
 
 
 def test_pipelines_come_change_and_go(cluster: Cluster, side_car: Any, root: Path, admin: Client) -> None:
-    owner = cluster.at(1, "one")
     side_car()
+    wait_for("the empty folder", lambda: Folder(root).version)
+    owner = cluster.at(1, "one")
     wait_for("first revision", lambda: running(root) == 1)
+    # The version is not that of the revision, which is older: the operator waits for that of its own status.
+    said = (admin.get("pipelines", "shop") or {})["metadata"]["resourceVersion"]
+    wait_for("its version", lambda: Folder(root).version == said)
     before = Folder(root).version
     cluster.revision(owner, 2, "two")
     cluster.run(2)

@@ -31,7 +31,7 @@ def show(folder: Folder, name: str, number: int, version: int) -> None:
     history = folder.history(config.dag_id) or History("uid", "team", name)
     folder.keep(config.dag_id, number, config.to_json())
     history.add(version, number)
-    published = folder.show(config.dag_id, history)
+    published = folder.show(config.dag_id, history, history.entries[-1][0])
     folder.publish(version, None if published else version)
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import duckdb
 import pytest
 
+from adutora.io import secrets
 from adutora.io.connections import Connection, resolve
 from adutora.runtime.outcome import Outcome
 from adutora.spec.base import Input, Output, Resources, Table
@@ -121,6 +122,13 @@ class Server:
     def close(self) -> None:
         self._http.shutdown()
         self._http.server_close()
+
+
+@pytest.fixture(autouse=True)
+def no_secrets_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Masking starts anew: what one test calls a secret stands in another one's texts."""
+    monkeypatch.setattr(secrets, "_known", set())
+    monkeypatch.setattr(secrets, "_pattern", None)
 
 
 @pytest.fixture
