@@ -101,7 +101,8 @@ class Folder:
     def show(self, dag_id: str, history: History, version: int) -> bool:
         """Make a pipeline's newest entry the one to run, as of a version. Its revision must be kept before.
 
-        The entry may be older than `version`: its revision was made before the Pipeline said that it is to run. Returns whether its version is published: all are, once the folder has been published for the first time.
+        The entry may be older than `version`: its revision was made before the Pipeline said that it is to run. Returns
+        whether its version is published: all are, once the folder has been published for the first time.
 
         A stub is marked after its version was published, and parsed once Airflow has taken that in: a parse of the new
         revision that was booked under an older version would bind runs to what stood then. A new one is written before,
