@@ -38,10 +38,10 @@ $(READY_PLATFORM): uv.lock pyproject.toml
 	@touch $@
 
 # PySpark is half a gigabyte that most of the work does without.
-$(READY_SPARK): uv.lock pyproject.toml images/spark/jars.lock
+$(READY_SPARK): uv.lock pyproject.toml adutora/runtime/spark/jars.lock
 	@UV_PROJECT_ENVIRONMENT=.venv-spark $(STEP) "set up .venv-spark from uv.lock" \
 	  tools/uv sync --frozen --quiet --compile-bytecode --extra spark
-	@$(STEP) "jars for Spark" $(SPARK)/python images/spark/fetch-jars >/dev/null
+	@$(STEP) "jars for Spark" $(SPARK)/python adutora/runtime/spark/fetch-jars >/dev/null
 	@touch $@
 
 .PHONY: demo

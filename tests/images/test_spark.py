@@ -16,11 +16,12 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 IMAGE = ROOT / "images" / "spark"
+JARS = ROOT / "adutora" / "runtime" / "spark"
 LOCKED = re.compile(r"([0-9a-f]{64})  ([\w.-]+):([\w.-]+):([\w.]+)")
 
 
 def locked() -> list[tuple[str, ...]]:
-    lines = [line for line in (IMAGE / "jars.lock").read_text().splitlines() if line and not line.startswith("#")]
+    lines = [line for line in (JARS / "jars.lock").read_text().splitlines() if line and not line.startswith("#")]
     found = [LOCKED.fullmatch(line) for line in lines]
     assert all(found), lines
     return [match.groups() for match in found if match]
@@ -76,7 +77,7 @@ def fetch(
 ) -> "subprocess.CompletedProcess[str]":
     """Run the fetcher with a lock file of one jar."""
     program = tmp_path / "fetch-jars"
-    program.write_bytes((IMAGE / "fetch-jars").read_bytes())
+    program.write_bytes((JARS / "fetch-jars").read_bytes())
     (tmp_path / "jars.lock").write_text(
         f"# one\n{digest or hashlib.sha256(b'jar').hexdigest()}  org.acme:thing_2.13:1.2\n"
     )

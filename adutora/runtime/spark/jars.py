@@ -10,6 +10,7 @@ from pathlib import Path
 from adutora.errors import TemporaryError
 
 _DELTA = "delta-spark_*.jar"
+_FETCHER = Path(__file__).parent / "fetch-jars"
 
 
 def class_path() -> str | None:
@@ -20,11 +21,10 @@ def class_path() -> str | None:
     """
     if any(_own_jars().glob(_DELTA)):
         return None
-    program = _fetcher()
-    folder: Path = runpy.run_path(str(program))["cached"]()
+    folder: Path = runpy.run_path(str(_FETCHER))["cached"]()
     if folder.is_dir():
         return f"{folder}/*"
-    done = subprocess.run([sys.executable, str(program)], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, str(_FETCHER)], capture_output=True, text=True, check=False)
     if done.returncode:
         raise TemporaryError(f"jars for Spark cannot be fetched: {done.stderr.strip().splitlines()[-1:] or ''}")
     return f"{done.stdout.strip()}/*"
@@ -36,9 +36,3 @@ def _own_jars() -> Path:
         return Path(home) / "jars"
     spec = util.find_spec("pyspark")
     return Path(spec.origin or "").parent / "jars" if spec else Path("jars")
-
-
-def _fetcher() -> Path:
-    """Return the program that fetches them: in a wheel it lies here, in the source tree beside the image's recipe."""
-    here = Path(__file__).parent / "fetch-jars"
-    return here if here.is_file() else Path(__file__).parents[3] / "images" / "spark" / "fetch-jars"
