@@ -28,14 +28,16 @@ class TooLong(Exception):  # noqa: N818 - not an error: the wait goes on elsewhe
 
 
 class Attendance:
-    """The wait for one pod. With `show_log` its lines are passed on to `log`."""
+    """The wait for one pod. With `show_log` its lines are passed on to `log`, those after the time `since`."""
 
-    def __init__(self, pods: Pods, name: str, stage: StageConfig, log: Any, *, show_log: bool = True) -> None:
+    def __init__(
+        self, pods: Pods, name: str, stage: StageConfig, log: Any, *, show_log: bool = True, since: str = ""
+    ) -> None:
         self._pods, self._name, self._stage, self._log = pods, name, stage, log
         self._begun = time.monotonic()
         self._startup = self._begun + _seconds(STARTUP_ENV, STARTUP)
         self._hand_over = self._begun + _seconds(DEFER_ENV, DEFER_AFTER)
-        self._show_log, self._follower = show_log, LogFollower(pods, name, log)
+        self._show_log, self._follower = show_log, LogFollower(pods, name, log, since)
         self._started, self._told = False, ""
 
     def wait(self) -> Ending:

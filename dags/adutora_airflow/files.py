@@ -37,11 +37,11 @@ class FilesOperator(StageOperator):
             self._look(context)
 
     @failing_for_good
-    def resume(self, context: Any, again: Json, name: str, event: Json | None = None) -> None:
+    def resume(self, context: Any, again: Json, name: str, since: str = "", event: Json | None = None) -> None:
         """Go on after the triggerer has waited. It does not matter whose pod that was: those before had nothing new."""
-        self._look(context, Again(**again), name)
+        self._look(context, Again(**again), (name, since))
 
-    def _look(self, context: Any, again: Again | None = None, waited_for: str | None = None) -> None:
+    def _look(self, context: Any, again: Again | None = None, waited_for: tuple[str, str] | None = None) -> None:
         found: dict[str, int | None] = {}
         for stage in self.stages:
             outputs = self._try(StageRun.of(context, stage), again or Again(), context, waited_for=waited_for)

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from typing import Any, ClassVar, NoReturn
 
 from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
+from airflow.sdk.configuration import conf
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from adutora.dagconfig import Json
@@ -47,9 +48,9 @@ class StageOperator(KubernetesPodOperator):
         return self._try(run, Again(), context)
 
     @failing_for_good
-    def resume(self, context: Any, again: Json, name: str, event: Json | None = None) -> Any:
-        """Go on with a pod after the triggerer has waited for it."""
-        return self._try(self._stage_run(context), Again(**again), context, waited_for=name)
+    def resume(self, context: Any, again: Json, name: str, since: str = "", event: Json | None = None) -> Any:
+        """Go on with a pod after the triggerer has waited for it. `since` is the time of the last line shown before."""
+        return self._try(self._stage_run(context), Again(**again), context, waited_for=(name, since))
 
     def _stage_run(self, context: Any) -> StageRun:
         return StageRun.of(context, self.task_id, self.item)
@@ -63,7 +64,7 @@ class StageOperator(KubernetesPodOperator):
             pods, name = self._running
             pods.remove(name)
 
-    def _try(self, run: StageRun, again: Again, context: Any, *, waited_for: str | None = None) -> Any:
+    def _try(self, run: StageRun, again: Again, context: Any, *, waited_for: tuple[str, str] | None = None) -> Any:
         """Run pods until one of them settles this try."""
         pods = Pods(self.client, run.config.namespace)
         while True:
@@ -84,12 +85,13 @@ class StageOperator(KubernetesPodOperator):
         # Each item leaves something, so that places in the gathered lists are those of the items.
         return outputs if self.item is None else outputs or {}
 
-    def _attend(self, pods: Pods, run: StageRun, again: Again, waited_for: str | None) -> Ending:
+    def _attend(self, pods: Pods, run: StageRun, again: Again, waited_for: tuple[str, str] | None) -> Ending:
         """Run one pod to its end, and remove it. Leaves by TaskDeferred where that takes long."""
-        name = waited_for or pods.obtain(self._manifest(run, again))["metadata"]["name"]
+        name, since = waited_for or (pods.obtain(self._manifest(run, again))["metadata"]["name"], "")
         self._running = pods, name
         try:
-            end = Attendance(pods, name, run.stage, self.log, show_log=waited_for is None).wait()
+            show = waited_for is None or not _kept_by_the_triggerer()
+            end = Attendance(pods, name, run.stage, self.log, show_log=show, since=since).wait()
         except TooLong as error:
             self._hand_over(run, again, name, error.since)
         pods.remove(name)
@@ -104,5 +106,10 @@ class StageOperator(KubernetesPodOperator):
         self.defer(
             trigger=PodTrigger(namespace=run.config.namespace, name=name, since=since),
             method_name="resume",
-            kwargs={"again": asdict(again), "name": name},
+            kwargs={"again": asdict(again), "name": name, "since": since},
         )
+
+
+def _kept_by_the_triggerer() -> bool:
+    """Say whether lines that the triggerer showed stay: without remote logs they are seen while it waits alone."""
+    return bool(conf.getboolean("logging", "remote_logging", fallback=False))

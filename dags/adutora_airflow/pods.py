@@ -149,11 +149,11 @@ class Pods:
 
 
 class LogFollower:
-    """Passes the lines of a container on while it runs, in a thread of its own; each line once."""
+    """Passes the lines of a container on while it runs, in a thread of its own; each line once, those after `since`."""
 
-    def __init__(self, pods: Pods, name: str, sink: logging.Logger | Any) -> None:
+    def __init__(self, pods: Pods, name: str, sink: logging.Logger | Any, since: str = "") -> None:
         self._pods, self._name, self._sink = pods, name, sink
-        self.last, self._heard = "", time.monotonic()
+        self.last, self._heard = since, time.monotonic()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._follow, name=f"log of {name}", daemon=True)
 
