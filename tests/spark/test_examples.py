@@ -42,9 +42,10 @@ def statistics(lake: Path) -> dict[str, Any]:
             for row in zip(*(column.to_pylist() for column in actions.columns), strict=True)
         ]
         kept = ("num_records", "null_count.", "min.", "max.")
-        found[log.parent.name] = [
+        files = [
             {name: value for name, value in row.items() if name.startswith(kept) and "._" not in name} for row in rows
         ]
+        found[log.parent.name] = sorted(files, key=str)  # their names are chance, and so is the order of those of one time
     return found
 
 
