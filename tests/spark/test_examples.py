@@ -45,7 +45,9 @@ def statistics(lake: Path) -> dict[str, Any]:
         files = [
             {name: value for name, value in row.items() if name.startswith(kept) and "._" not in name} for row in rows
         ]
-        found[log.parent.name] = sorted(files, key=str)  # their names are chance, and so is the order of those of one time
+        found[log.parent.name] = sorted(
+            files, key=str
+        )  # their names are chance, and so is the order of those of one time
     return found
 
 
