@@ -67,7 +67,7 @@ class Pipelines:
         self._folder.keep(config.dag_id, number + 1, config.to_json())
         version = _now()
         history.add(version, number + 1)
-        published = self._folder.show(config.dag_id, history)
+        published = self._folder.show(config.dag_id, history, version)
         self._folder.publish(version, None if published else version)
         self._tell(f"{config.dag_id}: revision {number + 1}")
 
