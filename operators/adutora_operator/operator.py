@@ -22,6 +22,7 @@ HEARTBEAT: Final = Key("Heartbeat", "", "")
 BEAT_EVERY: Final = 10.0
 LONGEST_RECONCILE: Final = 120.0
 POLL_SHARE: Final = 5  # a poll takes at most a fifth of the time
+LONGEST_PAUSE: Final = 15.0  # seconds between polls, however slow Airflow is: Ready waits for them
 log = logging.getLogger(__name__)
 
 
@@ -134,7 +135,8 @@ class Operator:
                     silent_since = began
                     log.warning("Airflow is not read, and asked again until it is: %r", error)
             metrics.POLLS.labels(outcome).inc()
-            await asyncio.sleep(max(self.settings.poll, (time.monotonic() - began) * POLL_SHARE))
+            pause = min((time.monotonic() - began) * POLL_SHARE, LONGEST_PAUSE)
+            await asyncio.sleep(max(self.settings.poll, pause))
 
     async def begin(self) -> None:
         """Take stock before anything is decided: of two writers of a table we must know both. Tries until it can."""
