@@ -38,7 +38,7 @@ class Platform:
         """Apply Pipelines."""
         return self.kubectl.apply(*objects)
 
-    def ready(self, name: str, seconds: float = 120) -> dict[str, Any]:
+    def ready(self, name: str, seconds: float = 180) -> dict[str, Any]:
         """Wait until the Pipeline is Ready; returns the condition."""
 
         def probe() -> dict[str, Any] | None:

@@ -78,7 +78,7 @@ def test_operator_killed_while_pipelines_arrive(platform: Platform, gone: list[s
         if index % 4 == 1:
             platform.kubectl.run("delete", "pod", "-l", component("operator"), "--grace-period=0", "--force")
     for name in names:
-        platform.ready(name, 120)
+        platform.ready(name)
         assert len(platform.kubectl.list("pipelinerevisions", f"adutora.dev/pipeline={name}")) == 1
 
 
@@ -253,7 +253,7 @@ def test_a_pipeline_at_the_size_limit(platform: Platform, gone: list[str]) -> No
     comment = "-- " + "x" * 9_000
     stages = [sql(f"s-{index}", f"{comment}\nSELECT {index} AS n", f"bronze.large_{index}") for index in range(19)]
     platform.apply(pipeline("large", *stages))
-    platform.ready("large", 90)
+    platform.ready("large")
     wait_for("its DAG", lambda: platform.airflow.dag(f"{NAMESPACE}.large"), 60)
     many = [sql(f"s-{index}", f"{comment}\nSELECT {index} AS n", f"bronze.too_{index}") for index in range(30)]
     with contextlib.suppress(KubectlError):  # refused by the API server already

@@ -107,7 +107,7 @@ def lake_root(kubectl: Kubectl) -> str:
 def test_an_upgrade_under_a_running_pipeline(release: Release, platform: Platform) -> None:
     defaults = {"retries": 3, "retryDelay": "2s"}
     platform.apply(pipeline("upgraded", sql("busy", BUSY, "bronze.upgraded"), defaults=defaults))
-    platform.ready("upgraded", 120)
+    platform.ready("upgraded")
     run = platform.airflow.started(f"{NAMESPACE}.upgraded")
 
     def running() -> bool:
@@ -128,7 +128,7 @@ def test_an_uninstall_leaves_data_and_an_install_goes_on_with_it(release: Releas
     kubectl = release.kubectl
     with reached(kubectl) as platform:
         platform.apply(pipeline("kept", sql("a", "SELECT 7 AS n", "bronze.kept")))
-        platform.ready("kept", 120)
+        platform.ready("kept")
         first = platform.airflow.succeed(f"{NAMESPACE}.kept")
     before = _data(kubectl)
     release.helm("uninstall", "adutora", "--wait", "--timeout", "5m")

@@ -32,7 +32,7 @@ def neighbour(platform: Platform) -> Iterator[str]:
     """A pipeline of somebody else: after all that, it has its one revision, runs, and nothing has crashed."""
     before = restarts(platform)
     platform.apply(pipeline("neighbour", sql("a", "SELECT 1 AS n", "bronze.neighbour")))
-    platform.ready("neighbour", 120)
+    platform.ready("neighbour")
     yield "neighbour"
     platform.airflow.succeed(f"{NAMESPACE}.neighbour")
     assert platform.table("bronze.neighbour")[1:] == [["1"]]
@@ -185,7 +185,7 @@ def test_jinja_in_every_text_stays_text(platform: Platform, hostile: str) -> Non
             tables=[{"name": "bronze.hostile_jinja", "description": JINJA, "owner": JINJA}],
         )
     )  # fmt: skip
-    platform.ready(hostile, 120)
+    platform.ready(hostile)
     platform.airflow.succeed(f"{NAMESPACE}.{hostile}")
     assert platform.table("bronze.hostile_jinja")[1:] == [[JINJA, JINJA]]
     shown = platform.airflow.get(f"/dags/{NAMESPACE}.{hostile}/details")
@@ -203,14 +203,14 @@ def test_kubernetes_own_substitution_finds_nothing(platform: Platform, hostile: 
         platform.apply(pipeline(hostile, one))
     except KubectlError as error:
         raise AssertionError(f"args are verbatim: {error}") from None
-    platform.ready(hostile, 120)
+    platform.ready(hostile)
     platform.airflow.succeed(f"{NAMESPACE}.{hostile}")
 
 
 def test_sql_reads_no_file_of_its_pod(platform: Platform, hostile: str) -> None:
     steal = "SELECT content FROM read_text('/run/adutora/secrets/adutora-lake/secretKey')"
     platform.apply(pipeline(hostile, query(steal)))
-    platform.ready(hostile, 120)
+    platform.ready(hostile)
     dag = f"{NAMESPACE}.{hostile}"
     run = platform.airflow.started(dag)
     assert platform.airflow.ended(dag, run) == "failed"
@@ -329,7 +329,7 @@ def test_an_editor_edits_pipelines_and_nothing_else(platform: Platform, mallory:
     # Without the subresource the API server leaves a status out.
     platform.kubectl.run("patch", "pipeline", hostile, *patch, *EDITOR)
     time.sleep(2)
-    platform.ready(hostile, 60)
+    platform.ready(hostile)
     found = platform.kubectl.get("pipeline", hostile)
     assert found is not None
     assert found["status"]["revision"] == 1
@@ -374,7 +374,7 @@ def test_a_pattern_that_takes_forever_holds_nobody_up(platform: Platform, hostil
             params=[{"name": "p", "type": "string", "default": f"{given}b", "pattern": pattern}],
         )
     )
-    platform.ready(hostile, 60)
+    platform.ready(hostile)
     wait_for("the DAG", lambda: platform.airflow.dag(f"{NAMESPACE}.{hostile}"), 60)
     started = time.monotonic()
     run = platform.airflow.trigger(f"{NAMESPACE}.{hostile}", p=given).json()["dag_run_id"]

@@ -44,7 +44,7 @@ def well(platform: Platform) -> Iterator[str]:
     """A pipeline that works, with a parameter."""
     params = [{"name": "n", "type": "integer", "default": 1, "min": 0}]
     platform.apply(pipeline("plugin-well", sql("a", "SELECT $(params.n) AS n", "bronze.plugin_well"), params=params))
-    platform.ready("plugin-well", 120)
+    platform.ready("plugin-well")
     wait_for("the DAG", lambda: platform.airflow.dag(f"{NAMESPACE}.plugin-well"), 90)
     yield "plugin-well"
     platform.kubectl.delete("pipeline", "plugin-well")
@@ -93,7 +93,7 @@ def test_why_of_a_failed_run_and_of_a_broken_edit(platform: Platform, plugin: Pl
                 defaults={"retries": 0},
             )
         )
-        platform.ready(name, 120)
+        platform.ready(name)
         wait_for("the DAG", lambda: platform.airflow.dag(f"{NAMESPACE}.{name}"), 90)
         done = plugin("adutora", "trigger", name, "--wait")
         assert done.returncode == 1, done

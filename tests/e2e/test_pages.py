@@ -24,7 +24,7 @@ def applied(platform: Platform) -> None:
         platform.push(name)
         platform.apply((EXAMPLES / name / "pipeline.yaml").read_text())
     for dag in (EDGES, CITIES):
-        platform.ready(dag.partition(".")[2], 120)
+        platform.ready(dag.partition(".")[2])
         wait_for(f"DAG {dag}", lambda dag=dag: platform.airflow.dag(dag), 90)  # type: ignore[misc]
     platform.airflow.succeed(EDGES)
 

@@ -21,7 +21,7 @@ def edited(platform: Platform) -> Iterator[str]:
 def runs(platform: Platform, name: str, value: int) -> None:
     """Apply, wait for Ready and no longer, run, and look at what came out."""
     platform.apply(pipeline(name, sql("a", f"SELECT {value} AS n", "bronze.edited")))
-    platform.ready(name, 90)
+    platform.ready(name)
     platform.airflow.succeed(f"{NAMESPACE}.{name}")
     assert platform.table("bronze.edited")[1:] == [[str(value)]], "another revision ran"
 
