@@ -236,7 +236,8 @@ def test_two_operators_by_mistake(platform: Platform, gone: list[str]) -> None:
         platform.kubectl.run("rollout", "status", "deployment", name, "--timeout=120s")
         gone.append("two-operators")
         deployed(platform, "two-operators", sql("a", "SELECT 1 AS n", "bronze.two_operators"))
-        time.sleep(10)
+        # Each has asked Airflow by then; before, the one may take back what the other knows already.
+        time.sleep(30)
         versions = set()
         for _ in range(10):
             found = platform.kubectl.get("pipeline", "two-operators")
