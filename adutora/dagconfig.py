@@ -6,6 +6,7 @@ secret and no path of the machine that compiled it.
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -24,6 +25,14 @@ def canonical_json(value: object) -> str:
 def digest(value: object) -> str:
     """Return the SHA-256 of the canonical JSON, as hex."""
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+def safe_label(text: str) -> str:
+    """Return a text as a label's value: what is too long or not allowed gives way to a short digest of it."""
+    safe = re.sub(r"[^A-Za-z0-9_.-]", "_", text).strip("_.-")
+    if safe == text and len(text) <= 63:
+        return text
+    return f"{safe[:52].rstrip('_.-')}-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
 
 
 @dataclass(frozen=True)

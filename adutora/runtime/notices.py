@@ -14,6 +14,7 @@ EVENTS: Final[dict[State, tuple[Event, ...]]] = {
     "failure": ("failure",),
     "deadline": ("failure", "deadline"),
 }
+NOTICE: Final = "ADUTORA_NOTICE"  # the variable that tells a pod what to tell
 MOST_FAILED = 10
 MOST_ERROR = 500  # characters
 

@@ -2,16 +2,13 @@
 
 import json
 from collections.abc import Mapping
-from typing import Final
 
 from adutora.errors import ConfigError
 from adutora.runtime.entry import stage_log
-from adutora.runtime.notices import Notice
+from adutora.runtime.notices import NOTICE, Notice
 from adutora.runtime.notify import Home, tell
 from adutora.runtime.outcome import Outcome
 from adutora.runtime.pod_task import lake_root, read_config, work_dir
-
-NOTICE: Final = "ADUTORA_NOTICE"
 
 
 def notify(env: Mapping[str, str]) -> Outcome:

@@ -16,6 +16,7 @@ from adutora_airflow.conditions import failing_for_good
 from adutora_airflow.operator import StageOperator
 from adutora_airflow.pod import Again, manifest
 from adutora_airflow.task import StageRun, is_slot
+from adutora_airflow.variables import plain
 
 LOOKING = -2  # the index of a pod that looks: no item has it, so that its pods are not the stage's
 NEW = "new"
@@ -55,7 +56,7 @@ class FilesOperator(StageOperator):
         pod = manifest(replace(run, index=LOOKING), again)
         (container,) = pod["spec"]["containers"]
         container["command"] = [*container["command"], "files"]
-        told = json.dumps(run.payload(again.memory)).replace("$", "$$")
+        told = plain(json.dumps(run.payload(again.memory)))
         container["env"] = [
             {**each, "value": told} if each["name"] == "ADUTORA_TASK" else each for each in container["env"]
         ]

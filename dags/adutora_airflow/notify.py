@@ -12,7 +12,7 @@ from typing import Any
 from airflow.sdk.exceptions import AirflowSkipException
 
 from adutora.dagconfig import DagConfig, Json, StageConfig
-from adutora.runtime.notices import Failed, Notice, concerns, connections
+from adutora.runtime.notices import NOTICE, Failed, Notice, concerns, connections
 from adutora.runtime.task import RunInfo
 from adutora_airflow.attend import GONE
 from adutora_airflow.conditions import failed_stages, failing_for_good, states_of
@@ -22,8 +22,8 @@ from adutora_airflow.pod import Again, manifest
 from adutora_airflow.pods import Pods
 from adutora_airflow.results import ERROR, report
 from adutora_airflow.task import StageRun, run_info
+from adutora_airflow.variables import plain
 
-NOTICE = "ADUTORA_NOTICE"
 TIMEOUT = 120  # seconds of a pod that tells
 RESOURCES = {"cpu": 100, "memory": 256 << 20, "scratch": 64 << 20}
 _BAD = frozenset({"failed", "upstream_failed"})
@@ -86,7 +86,7 @@ def notice_pod(run: StageRun, notice: Notice, again: Again) -> Json:
     pod = manifest(run, again)
     (container,) = pod["spec"]["containers"]
     container["command"] = [*container["command"], "notify"]
-    text = json.dumps(notice.to_json()).replace("$", "$$")
+    text = plain(json.dumps(notice.to_json()))
     container["env"] = [*container["env"], {"name": NOTICE, "value": text}]
     return pod
 

@@ -9,14 +9,14 @@ import gzip
 import hashlib
 import json
 import os
-import re
 from dataclasses import dataclass
 from typing import Any
 
-from adutora.dagconfig import Json, StageConfig, canonical_json
+from adutora.dagconfig import Json, StageConfig, canonical_json, safe_label
 from adutora.errors import ConfigError
 from adutora_airflow.spark import become_driver
 from adutora_airflow.task import StageRun
+from adutora_airflow.variables import plain
 
 CONTAINER = "stage"
 KEY, TRY, CONFIG_HASH = "adutora.dev/task", "adutora.dev/try", "adutora.dev/config"
@@ -111,30 +111,17 @@ def _metadata(run: StageRun, again: Again) -> Json:
     }
 
 
-def safe_label(text: str) -> str:
-    """Return a text as a label's value: what is too long or not allowed gives way to a short digest of it."""
-    safe = re.sub(r"[^A-Za-z0-9_.-]", "_", text).strip("_.-")
-    if safe == text and len(text) <= 63:
-        return text
-    return f"{safe[:52].rstrip('_.-')}-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
-
-
 def _told(run: StageRun, again: Again) -> list[Json]:
     """Return the variables that tell a pod its task and its pipeline."""
     packed = base64.b64encode(gzip.compress(canonical_json(run.config.to_json()).encode(), mtime=0)).decode()
     pieces = [packed[start : start + PIECE] for start in range(0, len(packed), PIECE)]
     return [
-        {"name": "ADUTORA_TASK", "value": _plain(json.dumps(run.payload(again.memory)))},
+        {"name": "ADUTORA_TASK", "value": plain(json.dumps(run.payload(again.memory)))},
         *({"name": f"ADUTORA_CONFIG_{number}", "value": piece} for number, piece in enumerate(pieces)),
         {"name": "ADUTORA_SECRETS_DIR", "value": SECRETS},
         {"name": "HOME", "value": WORK},
         {"name": "TMPDIR", "value": WORK},
     ]
-
-
-def _plain(text: str) -> str:
-    """Keep the kubelet from reading `$(NAME)` in a value as another variable's."""
-    return text.replace("$", "$$")
 
 
 def _stage(stage: StageConfig, again: Again, told: list[Json], secrets: list[tuple[Json, Json]]) -> Json:
@@ -160,7 +147,7 @@ def _own_image(run: StageRun, again: Again) -> Json:
     container = {
         "name": CONTAINER,
         "image": block["image"],
-        "env": [{**each, "value": _plain(each["value"])} for each in env],
+        "env": [{**each, "value": plain(each["value"])} for each in env],
         "resources": _resources(run.stage, again),
         "securityContext": _confined(),
         "terminationMessagePath": OUTPUTS,
@@ -173,7 +160,7 @@ def _own_image(run: StageRun, again: Again) -> Json:
     }
     for ours in ("command", "args"):
         if block.get(ours):
-            container[ours] = [_plain(text) for text in block[ours]]
+            container[ours] = [plain(text) for text in block[ours]]
     return container
 
 

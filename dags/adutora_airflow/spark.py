@@ -8,6 +8,7 @@ import os
 from typing import Any
 
 from adutora.dagconfig import Json, StageConfig
+from adutora_airflow.variables import plain
 
 ACCOUNT_ENV, EXECUTOR_ACCOUNT_ENV = "ADUTORA_SPARK_SERVICE_ACCOUNT", "ADUTORA_SPARK_EXECUTOR_SERVICE_ACCOUNT"
 ACCOUNT, EXECUTOR_ACCOUNT = "adutora-spark", "adutora-spark-executor"
@@ -96,7 +97,7 @@ def _told(image: str, account: str, template: Json) -> list[Json]:
         "ADUTORA_SPARK_MASTER": MASTER,
         "ADUTORA_SPARK_IMAGE": image,
         "ADUTORA_SPARK_EXECUTOR_ACCOUNT": account,
-        "ADUTORA_SPARK_EXECUTOR_TEMPLATE": json.dumps(template, sort_keys=True).replace("$", "$$"),
+        "ADUTORA_SPARK_EXECUTOR_TEMPLATE": plain(json.dumps(template, sort_keys=True)),
     }
     if EVENT_LOG in os.environ:
         values[EVENT_LOG] = os.environ[EVENT_LOG]

@@ -182,6 +182,15 @@ def shop_api(platform: Platform) -> Iterator[None]:
         platform.kubectl.delete(each["kind"], each["metadata"]["name"], "--wait=false")
 
 
+@pytest.fixture
+def gone(platform: Platform) -> Iterator[list[str]]:
+    """Pipelines that are deleted after the test."""
+    names: list[str] = []
+    yield names
+    for name in names:
+        platform.kubectl.delete("pipeline", name)
+
+
 def pipeline(name: str, *stages: dict[str, Any], **spec: Any) -> dict[str, Any]:
     """A Pipeline object."""
     return {

@@ -60,15 +60,6 @@ def down(kubectl: Kubectl, statefulset: str) -> Iterator[None]:
         kubectl.run("rollout", "status", "statefulset", statefulset, "--timeout=120s")
 
 
-@pytest.fixture
-def gone(platform: Platform) -> Iterator[list[str]]:
-    """Pipelines that are deleted after the test."""
-    names: list[str] = []
-    yield names
-    for name in names:
-        platform.kubectl.delete("pipeline", name)
-
-
 @pytest.mark.disruptive
 def test_operator_killed_while_pipelines_arrive(platform: Platform, gone: list[str]) -> None:
     names = [f"killed-{index}" for index in range(12)]

@@ -5,7 +5,6 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -53,15 +52,6 @@ def no_pods(platform: Platform, name: str) -> None:
     wait_for(
         f"the end of all pods of {name}", lambda: not platform.kubectl.list("pods", f"adutora.dev/pipeline={name}"), 60
     )
-
-
-@pytest.fixture
-def gone(platform: Platform) -> Iterator[list[str]]:
-    """Pipelines that are deleted after the test."""
-    names: list[str] = []
-    yield names
-    for name in names:
-        platform.kubectl.delete("pipeline", name)
 
 
 def test_city_features_on_spark_are_those_of_duckdb(platform: Platform, gone: list[str], tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def frames(ctx: "StageContext", session: "SparkSession", staging: "Staging") -> 
             uri = ctx.lake.store.uri(name)
             version = str(ctx.input_versions[name])
             frame = session.read.format("delta").option("versionAsOf", version).load(s3a.url(uri))
-            found[name] = frame.select(*(_quoted(column) for column in columns(ctx, name)))
+            found[name] = frame.select(*(quoted(column) for column in columns(ctx, name)))
         else:
             # The folder's name is no pattern, whatever brackets it has.
             reader = session.read.option("__globPaths__", "false")
@@ -79,5 +79,6 @@ def _copy(ctx: "StageContext", staging: "Staging", name: str, number: int) -> in
     return rows_scanned(ctx.con)
 
 
-def _quoted(column: str) -> str:
+def quoted(column: str) -> str:
+    """Return a column's name as Spark's SQL quotes it."""
     return "`" + column.replace("`", "``") + "`"

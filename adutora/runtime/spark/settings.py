@@ -1,12 +1,11 @@
 """Every setting that Spark starts with: what is fixed, what a stage may set, what cluster and lake ask for."""
 
-import hashlib
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from adutora.dagconfig import safe_label
 from adutora.errors import ConfigError
 from adutora.io.stored import open_objects
 from adutora.runtime.spark import cluster as pods
@@ -149,11 +148,3 @@ def lake_connection(ctx: "StageContext") -> "Connection | None":
 
 def _log_settings() -> Path:
     return Path(__file__).with_name("log4j2.properties")
-
-
-def safe_label(text: str) -> str:
-    """Return a text as a label's value, as the platform's own pods have it."""
-    safe = re.sub(r"[^A-Za-z0-9_.-]", "_", text).strip("_.-")
-    if safe == text and len(text) <= 63:
-        return text
-    return f"{safe[:52].rstrip('_.-')}-{hashlib.sha256(text.encode()).hexdigest()[:10]}"

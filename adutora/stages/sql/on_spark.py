@@ -10,7 +10,7 @@ from adutora.errors import ConfigError
 from adutora.io import duck
 from adutora.runtime.inputs import profile, refused
 from adutora.runtime.spark.engine import Engine, computing, staged
-from adutora.runtime.spark.inputs import columns
+from adutora.runtime.spark.inputs import columns, quoted
 from adutora.runtime.spark.result import Shape, same_names, show_result, write_result
 from adutora.runtime.substitution import bind
 from adutora.sparksql import Refused, Statement, translate
@@ -120,4 +120,4 @@ def _ordered(frame: "DataFrame", last: Statement, shape: Shape) -> "DataFrame":
             f"Spark names the columns of the query {', '.join(frame.columns)}, and DuckDB {', '.join(shape.names)}",
             hint="name each column instead of *",
         )
-    return frame.select(*(f"`{name.replace('`', '``')}`" for name in shape.names))
+    return frame.select(*(quoted(name) for name in shape.names))
