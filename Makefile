@@ -50,9 +50,9 @@ demo: $(READY) ## Run the main example twice: print its table, then publish it t
 
 .PHONY: check
 check: $(READY) $(READY_PLATFORM) lint ## The fast gate: format, lint, types, import rules, unit tests
-	@$(STEP) "unit tests" $(BIN)/pytest -n auto -m "not slow" --durations=10 tests/unit
+	@$(STEP) "unit tests" $(BIN)/pytest -n auto -m "not slow and not integration" --durations=10 tests/unit
 	@$(STEP) "unit tests of operator and Airflow side" \
-	  $(PLATFORM)/pytest -n auto -m "not slow" --durations=5 --ignore tests/airflow/test_operator.py tests/operator tests/airflow
+	  $(PLATFORM)/pytest -n auto -m "not slow and not integration" --durations=5 tests/operator tests/airflow
 
 .PHONY: lint
 lint: $(READY) $(READY_PLATFORM) ## Format, lint, types and import rules, without tests

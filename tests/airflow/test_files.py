@@ -17,6 +17,8 @@ from tests.airflow.test_operator import Node, Start, Task, node, start  # noqa: 
 from tests.apiserver.conftest import server  # noqa: F401 - a fixture
 from tests.apiserver.server import wait_for
 
+pytestmark = pytest.mark.integration
+
 LAND = {
     "name": "land",
     "ingest": {"files": {"path": "in/*.csv", "read": "new"}},

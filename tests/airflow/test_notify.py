@@ -21,6 +21,8 @@ from tests.airflow.test_operator import Node, Start, node, start  # noqa: F401 -
 from tests.apiserver.conftest import server  # noqa: F401 - a fixture
 from tests.apiserver.server import wait_for
 
+pytestmark = pytest.mark.integration
+
 HOOK = {"name": "hook", "webhook": {}, "secretRef": {"name": "hook-secret"}}
 LAKE = {"root": "s3://a/lake", "connection": "lake"}
 LAKE_KEYS = {"name": "lake", "s3": {"bucket": "a"}, "secretRef": {"name": "lake-keys"}}

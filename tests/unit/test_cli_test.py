@@ -13,6 +13,8 @@ from adutora.cli import main
 from adutora.testing.compare import difference, same
 from adutora.testing.given import infer
 
+pytestmark = pytest.mark.slow
+
 PIPELINE = """apiVersion: adutora.dev/v1alpha1
 kind: Pipeline
 metadata: {name: shop}

@@ -18,6 +18,8 @@ from adutora.io import messages
 from adutora.runtime.notices import MOST_ERROR, Failed, Notice, concerns
 from adutora.runtime.notify import Home, tell
 
+pytestmark = pytest.mark.slow
+
 LOG = logging.getLogger("test")
 Json = dict[str, Any]
 
