@@ -6,6 +6,7 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 from deltalake import DeltaTable
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -15,11 +16,16 @@ Rows = list[list[str]]
 
 def rows_of(table: str | Path, options: dict[str, str] | None = None) -> Rows:
     """Head and sorted rows of a Delta table as text, without columns that differ from run to run."""
+    return texts(DeltaTable(str(table), storage_options=options).to_pyarrow_table())
+
+
+def texts(table: pa.Table) -> Rows:
+    """Head and sorted rows of an Arrow table as text, without columns that differ from run to run."""
     con = duckdb.connect()
-    con.register("t", DeltaTable(str(table), storage_options=options).to_pyarrow_table())
+    con.register("t", table)
     names = [name for name in con.sql("FROM t LIMIT 0").columns if name not in OF_THE_RUN]
-    texts = ", ".join(f'CAST("{name}" AS VARCHAR)' for name in names)
-    rows = con.sql(f"SELECT {texts} FROM t").fetchall()
+    listed = ", ".join(f'CAST("{name}" AS VARCHAR)' for name in names)
+    rows = con.sql(f"SELECT {listed} FROM t").fetchall()
     return [names, *sorted(["" if value is None else value for value in row] for row in rows)]
 
 
