@@ -16,7 +16,7 @@ EXAMPLE := examples/02-city-features
 CITY := cidade:São Paulo
 BENCHES := aggregate startup publish
 # These run in .venv-platform; chain and visible on the cluster that `make cluster-up` brings.
-PLATFORM_BENCHES := chain operator parse spark-start visible
+PLATFORM_BENCHES := chain engines operator parse spark-start visible
 
 .PHONY: help
 help: ## List the targets
@@ -112,6 +112,8 @@ bench-%: $(READY) ## Run a benchmark and its peer, and print how they compare; A
 $(PLATFORM_BENCHES:%=bench-%): bench-%: $(READY_PLATFORM)
 	@$(PLATFORM)/python -m compileall -q adutora dags operators
 	@$(STEP) "bench $*" $(PLATFORM)/python -m bench.$(subst -,_,$*) $(ARGS)
+
+bench-engines: $(READY_SPARK)
 
 .PHONY: clean
 clean: ## Remove .venv, caches of tools and what examples wrote; the shared cache stays

@@ -115,7 +115,7 @@ def main() -> int:
     parser.add_argument("--tries", type=int, default=3, help="tries of each side; the best counts")
     args = parser.parse_args()
     need("java", "PySpark needs Java 17")
-    python = environment("spark", "spark")
+    python = environment("spark", "--extra", "spark")
     source = companies(args.rows)
     source.read_bytes()  # all sides find the file in the page cache
     print(f"{args.rows:,} rows, {source.stat().st_size / 2**20:.0f} MiB; {machine()}; best of {args.tries}", flush=True)

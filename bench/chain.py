@@ -31,7 +31,7 @@ from kubernetes.client.exceptions import ApiException
 from kubernetes.watch import Watch
 from urllib3.exceptions import HTTPError
 
-from bench.cluster import NAMESPACE, Json, Platform, connected, pipeline, wait_for
+from bench.cluster import NAMESPACE, Json, Platform, connected, deploy, pipeline, wait_for
 from bench.common import machine, verdict
 
 NAME = "bench-chain"
@@ -229,7 +229,7 @@ def main() -> int:
     args = parser.parse_args()
     print(machine(), flush=True)
     with connected() as platform:
-        platform.kubectl.apply(pipeline(NAME, *stages(args.stages)))
+        deploy(platform, pipeline(NAME, *stages(args.stages)))
         # Airflow remembers a DAG of this name that went with an earlier benchmark: it is stale then.
         wait_for(f"DAG {DAG}", lambda: (platform.airflow.dag(DAG) or {}).get("is_stale") is False, 120)
         try:

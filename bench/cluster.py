@@ -46,6 +46,18 @@ def pipeline(name: str, *stages: Json, **spec: Any) -> Json:
     }
 
 
+def deploy(platform: Platform, *pipelines: Json) -> None:
+    """Apply Pipelines, and wait until each is Ready."""
+    platform.kubectl.apply(*pipelines)
+    for each in pipelines:
+        name = each["metadata"]["name"]
+        wait_for(f"Ready of {name}", lambda name=name: _is_ready(platform, name), 120)  # type: ignore[misc]
+
+
+def _is_ready(platform: Platform, name: str) -> bool:
+    return (platform.kubectl.condition(name) or {}).get("status") == "True"
+
+
 def remove(platform: Platform) -> None:
     """Delete every Pipeline that a benchmark made, and wait until they are gone."""
     platform.kubectl.run("delete", "pipelines", "-l", LABEL, "--ignore-not-found", "--wait=true", seconds=900)
@@ -76,4 +88,4 @@ def connected() -> Iterator[Platform]:
             remove(platform)
 
 
-__all__ = ["LABEL", "NAMESPACE", "Json", "Kubectl", "Platform", "connected", "pipeline", "remove", "wait_for"]
+__all__ = ["LABEL", "NAMESPACE", "Json", "Kubectl", "Platform", "connected", "deploy", "pipeline", "remove", "wait_for"]

@@ -81,12 +81,12 @@ def proportional(pid: int) -> int:
     return next((int(line.split()[1]) * 1024 for line in text.splitlines() if line.startswith("Pss:")), 0)
 
 
-def environment(name: str, extra: str) -> Path:
-    """Return `bin/python` of an environment in the cache that holds one extra of uv.lock; makes it if needed."""
+def environment(name: str, *options: str) -> Path:
+    """Return `bin/python` of an environment in the cache, from uv.lock; makes it if needed. Options are uv's."""
     home = CACHE / "bench" / name
     env = {**os.environ, "UV_PROJECT_ENVIRONMENT": str(home)}
     command = [str(ROOT / "tools" / "uv"), "sync", "--frozen", "--quiet", "--compile-bytecode"]
-    command += ["--no-dev", "--inexact", "--no-install-project", "--extra", extra]
+    command += ["--no-dev", "--inexact", "--no-install-project", *options]
     subprocess.run(command, check=True, env=env, cwd=ROOT)
     return home / "bin" / "python"
 

@@ -154,7 +154,7 @@ def product(folder: Path, configs: list[Json]) -> Side:
 
 def peer(folder: Path, configs: list[Json]) -> Side:
     """Write a YAML file for each DAG."""
-    python = environment("dag-factory", "airflow")
+    python = environment("dag-factory", "--extra", "airflow")
     install = [str(ROOT / "tools" / "uv"), "pip", "install", "--quiet", "--compile-bytecode", "--python", str(python)]
     subprocess.run([*install, PEER], check=True, cwd=ROOT)
     home = folder / "dag-factory"

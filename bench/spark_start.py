@@ -18,7 +18,7 @@ from typing import Any
 import pyarrow as pa
 from pyarrow.fs import FileSelector, FileType, S3FileSystem
 
-from bench.cluster import NAMESPACE, Json, Platform, connected, pipeline, wait_for
+from bench.cluster import NAMESPACE, Json, Platform, connected, deploy, pipeline, wait_for
 from bench.common import machine, verdict
 from tests.e2e.conftest import secret
 
@@ -93,15 +93,15 @@ def first_job(events: list[Json]) -> float:
 
 
 def properties(events: list[Json], logs: Logs) -> dict[str, str]:
-    """Spark properties of a run, without those of the run itself; keys, which Spark hides in its log, put back."""
+    """Spark properties of a run, without those of the run itself; what Spark hides in its log put back."""
     (told,) = [each for each in events if each["Event"] == "SparkListenerEnvironmentUpdate"]
     found = {name: value for name, value in told["Spark Properties"].items() if not name.startswith(_OWN)}
-    hidden = {"access.key": logs.keys["access_key"], "secret.key": logs.keys["secret_key"]}
-    for name in found:
-        for end, value in hidden.items():
-            if name == f"spark.hadoop.fs.s3a.{end}":
-                found[name] = value
-    return found
+    hidden = {
+        "access.key": logs.keys["access_key"], "secret.key": logs.keys["secret_key"],
+        "aws.credentials.provider": "org.apache.hadoop.fs.s3a.SimpleAWSCredentialsProvider",
+    }  # fmt: skip
+    found |= {f"spark.hadoop.fs.s3a.{name}": value for name, value in hidden.items()}
+    return {name: value for name, value in found.items() if "(redacted)" not in value}
 
 
 class Pods:
@@ -131,7 +131,8 @@ class Pods:
         try:
             phase = wait_for(f"end of {name}", lambda: self._ended(name), 300)
             if phase != "Succeeded":
-                sys.exit(f"{name}: {phase}\n{self._core.read_namespaced_pod_log(name, NAMESPACE)[-3000:]}")
+                text = self._core.read_namespaced_pod_log(name, NAMESPACE, _preload_content=False).data.decode()
+                sys.exit(f"{name}: {phase}\n{text[-3000:]}")
         finally:
             self._core.delete_namespaced_pod(name, NAMESPACE)
         return made
@@ -177,7 +178,7 @@ def main() -> int:
             "name": STAGE, "sql": {"query": "SELECT 1 AS n", "engine": "spark"},
             "output": {"table": "bronze.bench_spark"}, "resources": {"cpu": "500m", "memory": "1Gi"},
         }  # fmt: skip
-        platform.kubectl.apply(pipeline(NAME, stage))
+        deploy(platform, pipeline(NAME, stage))
         logs, pods = Logs(platform, port), Pods(platform)
         ours, theirs = [], []
         for number in range(tries):

@@ -77,7 +77,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Two small stages against airflow dags test.")
     parser.add_argument("--tries", type=int, default=3, help="tries of each side; the best counts")
     args = parser.parse_args()
-    python = environment("airflow", "airflow")
+    python = environment("airflow", "--extra", "airflow")
     with tempfile.TemporaryDirectory(prefix="adutora-bench-") as name:
         folder = Path(name)
         (folder / "companies.csv").write_bytes(SOURCE.read_bytes())

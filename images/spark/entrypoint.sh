@@ -4,7 +4,8 @@
 # what it starts.
 set -euo pipefail
 
-classpath="$SPARK_HOME/jars/*${SPARK_EXTRA_CLASSPATH:+:$SPARK_EXTRA_CLASSPATH}"
+# The folder is the driver's (which has nothing there): an archive of classes holds for one class path alone.
+classpath="/work/scratch/no-conf:$SPARK_HOME/jars/*${SPARK_EXTRA_CLASSPATH:+:$SPARK_EXTRA_CLASSPATH}"
 
 executor() {
   local options=() name

@@ -4,6 +4,7 @@ import base64
 import gzip
 import json
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -109,12 +110,19 @@ spark = (
 print("rows", spark.read.format("delta").load("/tmp/table").count())
 for name in ("hadoop.fs.s3a.S3AFileSystem", "spark.internal.io.cloud.PathOutputCommitProtocol"):
     print(name.rpartition(".")[2], spark._jvm.java.lang.Class.forName("org.apache." + name).getSimpleName())
+loaded = open("/tmp/classes.log").read().splitlines()
+print("archived", sum("shared objects file (top)" in line for line in loaded), "of", len(loaded))
 """
+    options = "-XX:SharedArchiveFile=/opt/spark/classes.jsa -Xlog:class+load:file=/tmp/classes.log"
     # Outside of Kubernetes nobody knows the container by its name.
-    own = {"HOME": "/tmp", "TMPDIR": "/tmp", "SPARK_LOCAL_IP": "127.0.0.1"}
+    own = {"HOME": "/tmp", "TMPDIR": "/tmp", "SPARK_LOCAL_IP": "127.0.0.1", "SPARK_SUBMIT_OPTS": options,
+           "SPARK_CONF_DIR": "/work/scratch/no-conf"}  # fmt: skip
     done = containers.run("spark", "python", "-P", "-c", code, env=own)
     assert "rows 3" in done.stdout, done.stderr
     assert "PathOutputCommitProtocol PathOutputCommitProtocol" in done.stdout, done.stderr
+    found = re.search(r"archived (\d+) of (\d+)", done.stdout)
+    assert found is not None
+    assert int(found[1]) > int(found[2]) / 2, "Java did not take the image's archive of classes"
 
 
 def test_java_of_the_spark_image_trusts_the_known_authorities(containers: Containers) -> None:

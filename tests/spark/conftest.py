@@ -3,6 +3,7 @@
 import importlib.util
 import logging
 import math
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ from tests.conftest import _task
 from tests.spark_cases import OTHER, TABLE
 
 Rows = list[tuple[Any, ...]]
+# Half of the time of a stage with few rows is the JVM's, which makes code faster that will not run again.
+os.environ["JAVA_TOOL_OPTIONS"] = "-XX:TieredStopAtLevel=1"
 # They run in an environment of their own, `.venv-spark`: see `make test`.
 collect_ignore_glob = [] if importlib.util.find_spec("pyspark") else ["test_*.py"]
 

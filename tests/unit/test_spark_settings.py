@@ -54,6 +54,18 @@ def test_on_a_laptop_everything_is_in_this_process(stage_context: Maker) -> None
     assert found["spark.driver.memory"] == "512m"
 
 
+def test_java_maps_the_classes_that_an_image_kept(
+    stage_context: Maker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPARK_HOME", str(tmp_path))
+    without = settings(stage_context(), None, None)
+    assert "SharedArchiveFile" not in without["spark.driver.extraJavaOptions"]
+    (tmp_path / "classes.jsa").touch()
+    found = settings(stage_context(), None, None)
+    for side in ("driver", "executor"):
+        assert f"-XX:SharedArchiveFile={tmp_path}/classes.jsa" in found[f"spark.{side}.extraJavaOptions"]
+
+
 @pytest.mark.parametrize(
     "key",
     [

@@ -19,7 +19,7 @@ def class_path() -> str | None:
     The first time on a machine they are fetched, each checked by its SHA-256. Raises TemporaryError where they cannot
     be had.
     """
-    if any(_own_jars().glob(_DELTA)):
+    if any(spark_home().glob(f"*/{_DELTA}")):
         return None
     folder: Path = runpy.run_path(str(_FETCHER))["cached"]()
     if folder.is_dir():
@@ -30,9 +30,10 @@ def class_path() -> str | None:
     return f"{done.stdout.strip()}/*"
 
 
-def _own_jars() -> Path:
+def spark_home() -> Path:
+    """Return the folder that Spark is installed in: SPARK_HOME, else the one of PySpark."""
     home = os.environ.get("SPARK_HOME")
     if home:
-        return Path(home) / "jars"
+        return Path(home)
     spec = util.find_spec("pyspark")
-    return Path(spec.origin or "").parent / "jars" if spec else Path("jars")
+    return Path(spec.origin or "").parent if spec else Path("spark")

@@ -11,7 +11,7 @@ from adutora.io.stored import open_objects
 from adutora.runtime.spark import cluster as pods
 from adutora.runtime.spark import s3a
 from adutora.runtime.spark.cluster import Cluster
-from adutora.runtime.spark.jars import class_path
+from adutora.runtime.spark.jars import class_path, spark_home
 from adutora.spec.spark import Executors, refused
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ _FIXED: Final = {
     "spark.databricks.delta.requiredSparkConfsCheck.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
 }
+_JAVA: Final = ("-Duser.timezone=UTC",)
 _LOCAL: Final = {
     "spark.driver.host": "127.0.0.1",
     "spark.driver.bindAddress": "127.0.0.1",
@@ -100,7 +101,8 @@ def _process(ctx: "StageContext") -> dict[str, str]:
     """Return what the process and its folders need."""
     heap = int(memory(ctx) * HEAP) // _MIB
     options = (
-        "-Duser.timezone=UTC",
+        *_JAVA,
+        *archive(),
         f"-Dlog4j2.configurationFile={_log_settings()}",
         f"-Djava.io.tmpdir={ctx.scratch}",
     )
@@ -109,10 +111,17 @@ def _process(ctx: "StageContext") -> dict[str, str]:
         "spark.driver.memory": f"{heap}m",
         "spark.sql.warehouse.dir": f"file://{ctx.scratch / 'warehouse'}",
         "spark.driver.extraJavaOptions": " ".join(map(_quoted, options)),
-        "spark.executor.extraJavaOptions": "-Duser.timezone=UTC",
+        "spark.executor.extraJavaOptions": " ".join((*_JAVA, *archive())),
     }
     jars = class_path()
     return {**found, "spark.driver.extraClassPath": jars} if jars else found
+
+
+def archive() -> tuple[str, ...]:
+    """Return the options by which Java maps the classes that the image's build kept, if it did."""
+    file = spark_home() / "classes.jsa"
+    # With another class path (jars that an image of yours adds) Java does without, and need not say so.
+    return (f"-XX:SharedArchiveFile={file}", "-Xlog:cds=off", "-Xlog:cds+dynamic=off") if file.is_file() else ()
 
 
 def _quoted(option: str) -> str:
