@@ -69,13 +69,7 @@ servers: ## Install what the tests start: redis-server, versitygw, Chromium
 
 .PHONY: test
 test: $(READY) $(READY_PLATFORM) $(READY_SPARK) servers cluster-bin lint ## Everything: lint, then all tests, the last of them on a real cluster
-	@$(STEP) "unit, golden, integration and trouble tests" \
-	  $(BIN)/pytest -n auto --durations=10 tests/unit tests/golden tests/integration
-	@$(STEP) "tests of Spark on this machine" $(SPARK)/pytest -n 0 --durations=10 tests/spark
-	@$(STEP) "tests of operator, Airflow side, images and charts" \
-	  $(PLATFORM)/pytest -n auto -m "not cluster" --durations=10 \
-	  tests/operator tests/apiserver tests/airflow tests/charts tests/images
-	@tools/e2e
+	@tools/test
 
 .PHONY: e2e
 e2e: $(READY_PLATFORM) cluster-bin ## The tests that need a cluster, alone; KEEP=true leaves it running

@@ -23,8 +23,6 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
 from bench.cluster import NAMESPACE, Json, Platform, connected, deploy, pipeline
 from bench.common import ROOT, Measured, environment, machine, measure, need
 from tests.e2e.conftest import reached
@@ -51,6 +49,7 @@ LABELS = {
     "executors": "Spark, driver and 2 executors in pods",
 }
 MEMORY = {"cpu": "2", "memory": "2Gi"}
+SHARE = {"cpu": "500m"}  # requests that leave room for three pods on a small node; no limit of CPU holds them back
 
 
 @dataclass(frozen=True)
@@ -67,15 +66,16 @@ class Figures:
 def stage(name: str, **sql: object) -> Json:
     """Features by one engine."""
     return {
-        "name": name, "inputs": [{"table": "silver.companies"}], "sql": {"query": FEATURES, **sql},
+        "name": name, "inputs": [{"table": "silver.companies", "external": True}], "sql": {"query": FEATURES, **sql},
         "output": {"table": f"gold.by_{name}"}, "resources": MEMORY,
     }  # fmt: skip
 
 
-def companies() -> Json:
+def companies(**resources: str) -> Json:
     """The table that all engines read."""
     made: Json = {
-        "name": "companies", "sql": {"query": GENERATE}, "output": {"table": "silver.companies"}, "resources": MEMORY,
+        "name": "companies", "sql": {"query": GENERATE}, "output": {"table": "silver.companies"},
+        "resources": {**MEMORY, **resources},
     }  # fmt: skip
     return pipeline(LAND, made, params=[{"name": "rows", "type": "integer", "default": 1000}])
 
@@ -87,7 +87,7 @@ class Laptop:
         self._folder = folder
         engines = pipeline(FEATURES_OF, stage("duckdb"), stage("spark", engine="spark"))
         for name, each in {"companies": companies(), "engines": engines}.items():
-            (folder / f"{name}.yaml").write_text(yaml.safe_dump(each, allow_unicode=True))
+            (folder / f"{name}.yaml").write_text(json.dumps(each, ensure_ascii=False))
 
     def _run(self, file: str, *words: str) -> Measured:
         command = [str(ADUTORA), "run", str(self._folder / file), *words, "--output", "json"]
@@ -112,10 +112,9 @@ class Cluster:
 
     def __init__(self, platform: Platform) -> None:
         self._platform = platform
-        # The requests leave room for all three on a small node; no limit of CPU holds them back.
-        executors = {"min": 2, "max": 2, "cpu": "500m", "memory": "2Gi"}
-        made = {**stage("executors", engine="spark", executors=executors), "resources": {**MEMORY, "cpu": "500m"}}
-        deploy(platform, companies(), pipeline(FEATURES_OF, made))
+        executors = {"min": 2, "max": 2, "memory": "2Gi", **SHARE}
+        made = {**stage("executors", engine="spark", executors=executors), "resources": {**MEMORY, **SHARE}}
+        deploy(platform, companies(**SHARE), pipeline(FEATURES_OF, made))
 
     def _run(self, name: str, task: str, **conf: int) -> float:
         dag, airflow = f"{NAMESPACE}.{name}", self._platform.airflow

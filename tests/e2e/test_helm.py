@@ -1,11 +1,9 @@
-"""helm on a cluster of its own: test, upgrade under a running pipeline, uninstall, install again; two teams at once."""
+"""helm: its test, upgrade under a running pipeline, uninstall, install again; two teams at once."""
 
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,8 +11,7 @@ import pytest
 from tests.e2e.conftest import NAMESPACE, ROOT, Platform, pipeline, reached, sql
 from tests.e2e.kubectl import Kubectl, wait_for
 
-pytestmark = [pytest.mark.cluster, pytest.mark.slow]
-CLUSTER = "helm"
+pytestmark = [pytest.mark.cluster, pytest.mark.disruptive]
 TEAMS = ("a", "a-b")  # a.b-c and a-b.c, written with hyphens alone, would be one
 SERVED = f"global.adutora.namespaces={{{','.join((NAMESPACE, *TEAMS))}}}"
 # Busy for some seconds on one core, whatever the engine does to make it shorter.
@@ -45,33 +42,20 @@ class Release:
         assert done.returncode == 0, done.stdout + done.stderr
 
 
-def _tool(*words: str, env: dict[str, str]) -> str:
-    command = [sys.executable, "-m", "tests.cluster", "--name", CLUSTER, *words]
-    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=True, timeout=900).stdout
-
-
 @pytest.fixture(scope="module")
-def release(cluster: dict[str, str]) -> Iterator[Release]:
-    """A cluster of its own with the platform, ended afterwards; KEEP=true leaves it."""
-    env = {**os.environ, "ADUTORA_CLUSTER": CLUSTER}
-    said = _tool("up", env=env)
-    lines = dict(line.removeprefix("export ").split("=", 1) for line in said.splitlines() if line.startswith("export "))
-    env |= {"KUBECONFIG": lines["KUBECONFIG"], "PATH": lines["PATH"].replace("$PATH", os.environ["PATH"])}
-    try:
-        program = next(folder for folder in env["PATH"].split(":") if (Path(folder) / "kubectl").exists())
-        made = Release(Kubectl(f"{program}/kubectl", Path(env["KUBECONFIG"]), NAMESPACE), env)
-        for team in TEAMS:
-            made.kubectl.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": team}})
-        made.install()
-        yield made
-    finally:
-        if os.environ.get("KEEP") != "true":
-            _tool("down", env=env)
+def release(cluster: dict[str, str], kubectl: Kubectl) -> Release:
+    """The release, with the namespaces of two teams more."""
+    path = cluster["PATH"].replace("$PATH", os.environ["PATH"])
+    made = Release(kubectl, {**os.environ, "KUBECONFIG": cluster["KUBECONFIG"], "PATH": path})
+    for team in TEAMS:
+        kubectl.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": team}})
+    made.install()
+    return made
 
 
 @pytest.fixture
 def platform(release: Release) -> Iterator[Platform]:
-    """The platform on that cluster, in place of the one that other files use."""
+    """The platform as it is then: forwards of before an upgrade lead to pods that have gone."""
     with reached(release.kubectl) as found:
         yield found
 

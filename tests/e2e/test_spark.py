@@ -1,6 +1,7 @@
 """Stages on Spark, with executors on the real node: the rows of DuckDB, and what happens when pods go or never come."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -54,28 +55,42 @@ def no_pods(platform: Platform, name: str) -> None:
     )
 
 
-def test_city_features_on_spark_are_those_of_duckdb(platform: Platform, gone: list[str], tmp_path: Path) -> None:
-    folder = shutil.copytree(EXAMPLES / "02-city-features", tmp_path / "city-features-spark")
-    given = yaml.safe_load((folder / "pipeline.yaml").read_text())
-    name = given["metadata"]["name"] = folder.name
-    gone.append(name)
-    given["spec"].pop("triggers")
-    stages = {stage["name"]: stage for stage in given["spec"]["stages"]}
-    stages["aggregate"]["sql"]["engine"] = "spark"  # the one word
-    stages["aggregate"]["resources"] = SMALL
-    # A table and keys of its own: DuckDB's run is compared, not overwritten.
-    table = given["spec"]["tables"][0]["name"] = "gold.city_features_spark"
-    stages["aggregate"]["output"]["table"] = stages["publish"]["input"]["table"] = table
-    stages["publish"]["publish"]["prefix"] = "spark-cidade"
+def moved(table: str) -> str:
+    """A table of its own: what DuckDB's run wrote is compared, not overwritten."""
+    return re.sub(r"\b(bronze|silver|gold)\.(?=\w)", r"\1.spark_", table)
+
+
+def on_spark(platform: Platform, example: str, folder: Path) -> str:
+    """Deploy an example with `engine: spark` in each of its `sql` stages; returns the id of its DAG."""
+    shutil.copytree(EXAMPLES / example, folder)
+    given = yaml.safe_load(moved((folder / "pipeline.yaml").read_text()))
+    name = given["metadata"]["name"] = f"spark-{given['metadata']['name']}"
+    given["spec"].pop("triggers", None)
+    for stage in given["spec"]["stages"]:
+        if "sql" in stage:
+            stage["sql"]["engine"] = "spark"  # the one word
+            stage["resources"] = dict(SMALL)
+        if "publish" in stage:
+            stage["publish"]["prefix"] = f"spark-{stage['publish']['prefix']}"
     (folder / "pipeline.yaml").write_text(yaml.safe_dump(given, allow_unicode=True))
     platform.push(str(folder))
     platform.apply(given)
     platform.ready(name)
-    dag = f"{NAMESPACE}.{name}"
+    return f"{NAMESPACE}.{name}"
+
+
+def is_golden(platform: Platform, example: str) -> None:
+    assert_golden(example, {table: platform.table(moved(table)) for table in golden_of(example)})
+
+
+def test_city_features_on_spark_are_those_of_duckdb(platform: Platform, gone: list[str], tmp_path: Path) -> None:
+    dag = on_spark(platform, "02-city-features", tmp_path / "example")
+    name = dag.partition(".")[2]
+    gone.append(name)
     run = platform.airflow.started(dag, save_to_db=True)
     running(platform, name, "executor")
     assert platform.airflow.ended(dag, run) == "success"
-    assert_golden("02-city-features", {"gold.city_features": platform.table(table)})
+    is_golden(platform, "02-city-features")
     names, *rows = golden_of("02-city-features")["gold.city_features"]
     for row in rows:
         city = dict(zip(names, row, strict=True))
@@ -84,6 +99,17 @@ def test_city_features_on_spark_are_those_of_duckdb(platform: Platform, gone: li
         assert same(fields["capital_social_total"], city["capital_social_total"])
     assert len(list(platform.online.scan_iter("spark-cidade:*"))) == len(rows)
     no_pods(platform, name)
+
+
+def test_the_other_examples_on_spark_too(platform: Platform, gone: list[str], tmp_path: Path) -> None:
+    runs = {}
+    for example in ("01-first-table", "03-edges-from-data", "04-quality-and-replay", "05-incremental-merge"):
+        dag = on_spark(platform, example, tmp_path / example)
+        gone.append(dag.partition(".")[2])
+        runs[example] = dag, platform.airflow.started(dag)
+    for example, (dag, run) in runs.items():
+        assert platform.airflow.ended(dag, run, 600) == "success", example
+        is_golden(platform, example)
 
 
 def numbers(platform: Platform, name: str, query: str, **more: Any) -> str:
