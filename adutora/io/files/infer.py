@@ -30,6 +30,9 @@ _LADDER = {
     BOOLEAN: (BOOLEAN,),
 }
 _FIRST = 200
+# DuckDB plans a statement in a time that grows with the square of its expressions: two rows of 5,000 columns asked
+# about at once took minutes. So many columns are asked about in one pass over the rows.
+_AT_ONCE = 100
 ALL = (BOOLEAN, LONG, BIG, DOUBLE, DATE, TIMESTAMP, ZONED)
 
 
@@ -120,6 +123,17 @@ def _decide(
     con: duckdb.DuckDBPyConnection, relation: str, tries: Mapping[str, Sequence[str]], writing: Writing
 ) -> dict[str, str | None]:
     """Return for each column the first of the types that holds for all its values, text if none does."""
+    names = list(tries)
+    out: dict[str, str | None] = {}
+    for start in range(0, len(names), _AT_ONCE):
+        some = {name: tries[name] for name in names[start : start + _AT_ONCE]}
+        out.update(_decide_some(con, relation, some, writing))
+    return out
+
+
+def _decide_some(
+    con: duckdb.DuckDBPyConnection, relation: str, tries: Mapping[str, Sequence[str]], writing: Writing
+) -> dict[str, str | None]:
     wanted = [(name, kind) for name, kinds in tries.items() for kind in kinds]
     tests = [_holds(quote(name), kind, writing) for name, kind in wanted]
     counts = [f"count({quote(name)})" for name in tries]
