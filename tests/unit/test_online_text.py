@@ -97,6 +97,14 @@ def test_double_keys(con: duckdb.DuckDBPyConnection) -> None:
         texts(con, "SELECT 'it''s' AS k FROM range(3)", ["k"])
 
 
+@pytest.mark.parametrize(("key", "other"), [("city", "k"), ("city", "K"), ("k", "n"), ("n", "k")])
+def test_columns_may_have_any_name(con: duckdb.DuckDBPyConnection, key: str, other: str) -> None:
+    query = f"SELECT 'a' || i AS {key}, 1 AS {other} FROM range(2) t(i)"
+    assert [row[KEY] for row in texts(con, query, [key])] == ["a0", "a1"]
+    with pytest.raises(DataError, match="1 key comes more than once"):
+        texts(con, f"SELECT 'a' AS {key}, i AS {other} FROM range(2) t(i)", [key])
+
+
 def test_unknown_columns(con: duckdb.DuckDBPyConnection) -> None:
     for key, columns in ((["citi"], None), (["city"], ["citi"])):
         with pytest.raises(ConfigError, match="no column citi to publish") as caught:

@@ -105,7 +105,7 @@ def _check_nulls(con: "duckdb.DuckDBPyConnection", relation: str, key: Sequence[
 
 
 def _check_unique(con: "duckdb.DuckDBPyConnection", relation: str, encoded: str) -> None:
-    doubles = f"SELECT {encoded} AS k, count(*) AS n FROM {relation} GROUP BY k HAVING n > 1"
+    doubles = f"SELECT {encoded} AS k, count(*) AS n FROM {relation} GROUP BY 1 HAVING count(*) > 1"
     found = con.execute(f"SELECT k, n, count(*) OVER () FROM ({doubles}) ORDER BY k LIMIT {_SHOWN}").fetchall()
     if found:
         shown = ", ".join(f"{literal(key)} ({count} rows)" for key, count, _ in found)
