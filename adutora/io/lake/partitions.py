@@ -84,12 +84,14 @@ def _find_differing(attempt: Attempt, plan: Plan) -> tuple[int, int]:
     relation = _standing(attempt, plan)
     old = f"SELECT {names}, {hashed} FROM {relation} o SEMI JOIN {_TOUCHED} t ON {_same(by, 'o', 't')} GROUP BY {names}"
     new = f"SELECT {names}, {hashed} FROM {_BATCH} GROUP BY {names}"
-    shape = f"({names}, n, h, x)"
-    differ = "n.n IS DISTINCT FROM o.n OR n.h IS DISTINCT FROM o.h OR n.x IS DISTINCT FROM o.x"
+    # A partition column may be named as anything that does not begin with `_`.
+    figures = ("__adutora_n", "__adutora_sum", "__adutora_xor")
+    shape = f"({names}, {', '.join(figures)})"
+    differ = " OR ".join(f"n.{figure} IS DISTINCT FROM o.{figure}" for figure in figures)
     attempt.con.execute(
         f"CREATE OR REPLACE TEMP TABLE {_DIFFER} AS "
-        f"WITH n{shape} AS ({new}), o{shape} AS ({old}) "
-        f"SELECT t.*, coalesce(n.n, 0) AS __adutora_new, coalesce(o.n, 0) AS __adutora_old FROM {_TOUCHED} t "
+        f"WITH n{shape} AS ({new}), o{shape} AS ({old}) SELECT t.*, "
+        f"coalesce(n.__adutora_n, 0) AS __adutora_new, coalesce(o.__adutora_n, 0) AS __adutora_old FROM {_TOUCHED} t "
         f"LEFT JOIN n ON {_same(by, 't', 'n')} LEFT JOIN o ON {_same(by, 't', 'o')} WHERE {differ}"
     )
     added, removed = sql.first(

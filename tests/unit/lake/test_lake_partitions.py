@@ -46,6 +46,14 @@ def test_values_of_each_type_and_null(bench, values):
     assert not {"0", "1"} & {a for _, a in after}
 
 
+@pytest.mark.parametrize("name", ["n", "h", "x", "o", "t"])
+def test_a_partition_column_may_have_any_name(bench, name):
+    request = {"mode": "overwritePartitions", "partition_by": (name,)}
+    bench.write(f"SELECT i AS a, i // 10 AS {name} FROM range(40) t(i)", **request)
+    result = bench.write(f"SELECT i + (i // 19) AS a, i // 10 AS {name} FROM range(20) t(i)", **request)
+    assert (result.inserted, result.deleted, result.unchanged, result.total_rows) == (10, 10, 10, 40)
+
+
 def test_two_columns_and_partitions_without_rows(bench):
     request = {"mode": "overwritePartitions", "partition_by": ("p", "q")}
     bench.write("SELECT i AS a, i % 3 AS p, CASE WHEN i < 5 THEN 'x' END AS q FROM range(9) t(i)", **request)
