@@ -285,6 +285,22 @@ def test_declared_columns_are_cast_and_rows_rejected_with_the_reason(files: File
     assert reading.rows_in == 5
 
 
+@pytest.mark.parametrize("content", ["id,t\n", "id,t", "t\r\n", "T,f\n"])
+def test_a_header_alone_has_no_rows_whatever_its_names(read: Read, files: Files, content: str) -> None:
+    assert read(content) == []
+    assert [name for name in files.types() if name != "_source"] == content.strip().split(",")
+
+
+@pytest.mark.parametrize("columns", [["city:string", "2023:long"], ["City:string", "t:string"]])
+def test_a_first_line_with_the_declared_names_is_the_header(files: Files, columns: list[str]) -> None:
+    header = ",".join(each.partition(":")[0] for each in columns)
+    files.read(f"{header}\n", columns=columns)
+    assert (files.con.execute("SELECT * FROM t").fetchall(), files.bad()) == ([], [])
+    files.read(f"{header}\nx,5\n", columns=columns)
+    assert [str(value) for value in files.con.execute("SELECT * FROM t").fetchall()[0]] == ["x", "5"]
+    assert files.bad() == []
+
+
 def test_declared_columns_name_those_of_a_file_without_header(files: Files) -> None:
     reading = files.read("1,x\n2,y\n", columns=["id:long", "name:string"])
     assert files.rows(reading) == [(1, "x"), (2, "y")]

@@ -49,11 +49,12 @@ def layouts(job: Job, plains: Sequence[Plain]) -> Group:
     known: dict[tuple[bytes, bool], list[Layout]] = {}
     out: Group = []
     dialect, limit = job.options.dialect, job.options.max_record
+    declared = [column.name for column in job.options.columns or ()] or list(job.options.types)
     for plain in plains:
         lines = plain.head(64 << 10).split(b"\n", dialect.skip + 1)
         same = known.setdefault((lines[min(dialect.skip, len(lines) - 1)], plain.gzipped), [])
         if not same or len(same) < _LOOKED_AT or not same[0].named:
-            same.append(find_layout(job.con, plain, dialect, job.scratch, limit))
+            same.append(find_layout(job.con, plain, dialect, job.scratch, limit, declared))
             out.append((plain, same[-1]))
         else:  # enough were looked at
             out.append((plain, replace(same[0], complete=False, warning=None)))

@@ -1,6 +1,7 @@
 """The layout of a CSV file, found by looking at its beginning: delimiter, quotes, header, names, likely types."""
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -35,8 +36,12 @@ class Layout:
     warning: str | None = field(default=None, compare=False)  # about the header
 
 
-def find_layout(con: duckdb.DuckDBPyConnection, plain: Plain, csv: Csv, scratch: Path, limit: int) -> Layout:
+def find_layout(
+    con: duckdb.DuckDBPyConnection, plain: Plain, csv: Csv, scratch: Path, limit: int, declared: Collection[str] = ()
+) -> Layout:
     """Look at the file's beginning (and a little of its middle and end, for types).
+
+    A first line that has all the `declared` names is a header, whatever it looks like.
 
     Raises DataError for a first line without an end within `limit` bytes, or one that is not UTF-8, and where the
     given delimiter is clearly not the file's.
@@ -48,7 +53,9 @@ def find_layout(con: duckdb.DuckDBPyConnection, plain: Plain, csv: Csv, scratch:
     delimiter, quoting, escape, header = _sniff(con, sample, csv, body)
     shape = Shape(1, delimiter, quoting, escape, newline, skip, header)
     values = _first_record(plain, shape, body)
-    shape = replace(shape, columns=len(values))
+    if csv.header is None and not header:
+        header = _names_all(values, declared) or (whole and body.count(newline.encode()) < 2 and _like_names(values))
+    shape = replace(shape, columns=len(values), header=header)
     _check_delimiter(plain, csv, values)
     names = unique_names(values if header else [f"column{i}" for i in range(len(values))])
     _add_slices(plain, shape, sample)
@@ -122,6 +129,15 @@ def _first_record(plain: Plain, shape: Shape, body: bytes) -> list[str]:
         raise DataError(
             f"{plain.shown}: line {shape.skip + 1} is not UTF-8: {error}", hint="set csv.encoding"
         ) from error
+
+
+def _names_all(values: list[str], declared: Collection[str]) -> bool:
+    return bool(declared) and {name.casefold() for name in declared} <= {_trimmed(value).casefold() for value in values}
+
+
+def _like_names(values: list[str]) -> bool:
+    """Say whether the only line of a file names columns: to DuckDB a `t` in it is a boolean, and all of it data."""
+    return all(re.fullmatch(r"[^\W\d]\w*", _trimmed(value)) and value not in ("true", "false") for value in values)
 
 
 def _check_delimiter(plain: Plain, csv: Csv, values: list[str]) -> None:
