@@ -120,6 +120,11 @@ def _output(scope: Scope, ref: Ref, stage: Stage, path: Where) -> Wrong:
                 f"the stage `{name}` gives no outputs: it is `{other.type}`",
                 "http, python and container give outputs",
             )
+        if other.type == "python" and other.output is not None:
+            return (
+                f"the stage `{name}` gives no outputs: its function returns the rows of {other.output.table}",
+                "a function gives outputs, a dict of small values, in a stage without `output`",
+            )
         declared = list((other.http.outputs or {}) if other.http else {})
         if rule.outputs == "declared" and key not in declared and not scope.gap((*place, "http", "outputs")):
             hint = did_you_mean(key, declared) or f"add it there: `outputs: {{{key}: $.{key}}}`"

@@ -16,7 +16,10 @@ class EnvVar(Spec):
 
 
 class Container(Spec):
-    """Run an image. Command and arguments are passed on verbatim; values come in by `env`."""
+    """Run an image. Command and arguments are passed on verbatim; values come in by `env`.
+
+    A JSON object of small values that it leaves in `/var/run/adutora/outputs.json` gives the stage's outputs.
+    """
 
     image: Annotated[str, Field(min_length=1, max_length=512)] = Field(description="Image, with tag or digest")
     command: Annotated[list[Annotated[str, Field(max_length=4096)]], Field(max_length=100)] | None = Field(

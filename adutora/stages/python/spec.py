@@ -16,6 +16,7 @@ class Python(Spec):
         Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_]*$", min_length=3, max_length=255),
     ] = Field(
         description="`module:function`, called as `function(inputs, **args)`: `inputs` maps names of inputs to Arrow "
-        "tables, and is empty where there are none"
+        "tables, and is empty where there are none. It returns the rows of `output`; without `output` a dict of small "
+        "values, which are the stage's outputs: `$(stages.name.outputs.key)`"
     )
     args: dict[Identifier, SubJson] | None = Field(None, max_length=100, description="Keyword arguments")

@@ -117,6 +117,7 @@ CASES = {
     "unknown run value": (stages("{name: s, sql: {query: SELECT $(run.Date)}, output: {table: a.b}}"), ["a run has no `Date` (did you mean `date`?)"]),
     "unknown root": (stages("{name: s, sql: {query: SELECT $(env.HOME)}, output: {table: a.b}}"), ["$(env.HOME) leads nowhere: there is no `env`"]),
     "no outputs": (stages(PROBE, "{name: s, sql: {query: SELECT $(stages.p.outputs.x)}, output: {table: a.b}}"), ["the stage `p` gives no outputs: it is `probe`"]),
+    "no outputs of a function that returns rows": (stages("{name: p, python: {function: 'm:f'}, output: {table: a.b}}", "{name: q, python: {function: 'm:f'}}", "{name: s, sql: {query: 'SELECT $(stages.p.outputs.x), $(stages.q.outputs.x)'}, output: {table: a.c}}"), ["the stage `p` gives no outputs: its function returns the rows of a.b"]),
     "unknown output": (stages("{name: h, http: {connection: h, path: /, outputs: {pages: $.p}}}", "{name: s, sql: {query: SELECT $(stages.h.outputs.page)}, output: {table: a.b}}"), ["`h` is not known", "the stage `h` has no output `page` (did you mean `pages`?)"]),
     "output of an unknown stage": (stages(PROBE, "{name: s, sql: {query: SELECT $(stages.q.outputs.x)}, output: {table: a.b}}"), ["there is no stage `q`"]),
     "item": (stages("{name: s, sql: {query: SELECT $(item)}, output: {table: a.b}}"), ["$(item) has a value only in a stage with `forEach`"]),
