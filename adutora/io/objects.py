@@ -95,7 +95,7 @@ def _segment(part: str) -> re.Pattern[str]:
     while at < len(part):
         char, close = part[at], part.find("]", at + 2)
         if char == "[" and close > 0:
-            body = part[at + 1 : close].replace("\\", "\\\\")
+            body = re.sub(r"([\\\[&~|])", r"\\\1", part[at + 1 : close])
             out.append(f"[^{body[1:]}]" if body[0] == "!" else f"[{body}]")
             at = close + 1
             continue
@@ -356,4 +356,8 @@ def none_found(source: ObjectSource, pattern: str) -> DataError:
             hint = did_you_mean(name, [each for each in there if PurePosixPath(each).suffix == ending])
             if hint is None and ending:
                 hint = f"that folder has no {ending} file; write the path of one"
+    elif "[" in pattern:
+        plain = pattern.replace("[", "[[]")
+        with contextlib.suppress(AdutoraError):
+            hint = f"a `[` begins a set of characters; write {plain}" if source.find(plain) else None
     return DataError(f"no file matches {pattern!r} in {source.where}", hint=hint)

@@ -105,3 +105,12 @@ def test_what_is_not_there_is_told_with_the_nearest_name(tmp_path: Path) -> None
     put(tmp_path, "data/companies.csv")
     with pytest.raises(DataError, match=r"data/company\.csv.*companies\.csv"):
         raise none_found(Folder(tmp_path), "data/company.csv")
+
+
+def test_a_bracket_in_a_file_s_name_is_told(tmp_path: Path) -> None:
+    put(tmp_path, "in/report [1].csv")
+    assert none_found(Folder(tmp_path), "in/report [1].csv").hint == (
+        "a `[` begins a set of characters; write in/report [[]1].csv"
+    )
+    assert found(tmp_path, "in/report [[]1].csv") == ["in/report [1].csv"]
+    assert none_found(Folder(tmp_path), "in/[a].csv").hint is None
