@@ -1,11 +1,8 @@
 """Stores that are down before, during and after, that fail now and then, or answer slowly."""
 
-import http.client
-import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +11,7 @@ import redis
 from deltalake import DeltaTable
 
 from tests.integration.gateway import ACCESS, SECRET, Gateway, free_port
+from tests.integration.proxy import Proxy
 from tests.integration.trouble.conftest import Lab, rows_of, until
 
 pytestmark = pytest.mark.integration
@@ -87,59 +85,6 @@ def gateway(tmp_path_factory: pytest.TempPathFactory, program: Callable[[str], s
     made = Gateway(program("versitygw"), tmp_path_factory.mktemp("s3"), "lake", "--nometa")
     yield made
     made.stop()
-
-
-@dataclass
-class Proxy:
-    """A proxy before the gateway: `fail` requests get a 503 before one passes, each waits for `delay` seconds."""
-
-    target: int
-    fail: int = 0
-    delay: float = 0.0
-    failed: int = 0
-    seen: int = 0
-
-    def serve(self) -> ThreadingHTTPServer:
-        proxy = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def forward(self) -> None:
-                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                proxy.seen += 1
-                time.sleep(proxy.delay)
-                if proxy.failed < proxy.fail:
-                    proxy.failed += 1
-                    self.send_response(503)
-                    self.send_header("Content-Length", "0")
-                    self.end_headers()
-                    return
-                link = http.client.HTTPConnection("127.0.0.1", proxy.target, timeout=60)
-                link.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
-                for name, value in self.headers.items():
-                    link.putheader(name, value)
-                link.endheaders(body)
-                answer = link.getresponse()
-                content = answer.read()
-                self.send_response(answer.status)
-                length = answer.headers.get("Content-Length") if self.command == "HEAD" else str(len(content))
-                for name, value in answer.headers.items():
-                    if name.lower() not in ("transfer-encoding", "content-length", "connection"):
-                        self.send_header(name, value)
-                self.send_header("Content-Length", length or "0")
-                self.end_headers()
-                self.wfile.write(content)
-                link.close()
-
-            do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = forward
-
-            def log_message(self, *_: object) -> None:
-                """Say nothing."""
-
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        return server
 
 
 @pytest.fixture
