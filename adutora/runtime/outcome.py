@@ -40,7 +40,8 @@ class Outcome:
         elif isinstance(error, ConnectionError | TimeoutError | OSError):
             self.exit_code, self.error, self.reason = EXIT_TEMPORARY, _text(error), type(error).__name__
         elif isinstance(error, MemoryError):
-            self.exit_code, self.error, self.reason = EXIT_SOFTWARE, "out of memory", "OOMKilled"
+            said = f"out of memory: {error}" if str(error) else "out of memory"
+            self.exit_code, self.error, self.reason = EXIT_SOFTWARE, said, "OOMKilled"
         else:
             self.exit_code, self.error, self.reason = EXIT_SOFTWARE, _text(error), "InternalError"
 

@@ -17,6 +17,7 @@ _OF_DATA: Final = re.compile(
     r"INVALID_ARRAY_INDEX|USER_RAISED|SCALAR_SUBQUERY_TOO_MANY|NUMERIC_OUT_OF|INVALID_FRACTION|DATETIME_|UDF_|"
     r"MAP_KEY|NULL_MAP_KEY|BINARY_ARITHMETIC|INVALID_INDEX|MALFORMED"
 )
+_OF_SETTINGS: Final = re.compile(r"INVALID_CONF|CODEC_|CANNOT_MODIFY_CONFIG|CANNOT_LOAD_CLASS")
 # What is told by a few words anywhere in a message, and what would be right.
 _KNOWN: Final[tuple[tuple[re.Pattern[str], type[AdutoraError], str, str | None], ...]] = (
     (
@@ -40,9 +41,13 @@ _KNOWN: Final[tuple[tuple[re.Pattern[str], type[AdutoraError], str, str | None],
         "raise resources.scratch of the stage",
     ),
     (
-        re.compile(
-            r"SlowDown|Status Code: 5\d\d|AWSServiceIO|AWSClientIO|AWSStatus500|SdkClientException|ApiCallTimeout"
-        ),
+        re.compile(r"SlowDown|AWSServiceThrottled|Status Code: 503"),
+        TemporaryError,
+        "the lake throttles Spark",
+        None,
+    ),
+    (
+        re.compile(r"Status Code: 5\d\d|AWSServiceIO|AWSClientIO|AWSStatus500|SdkClientException|ApiCallTimeout"),
         TemporaryError,
         "the lake did not answer Spark",
         None,
@@ -51,6 +56,9 @@ _KNOWN: Final[tuple[tuple[re.Pattern[str], type[AdutoraError], str, str | None],
 _PASSING: Final = re.compile(
     r"ExecutorLostFailure|FetchFailed|SparkContext was shut down|Connection (reset|refused)|ConnectException|"
     r"SocketTimeout|Max number of executor failures|Unable to create executor|RpcTimeout|stopped SparkContext"
+)
+_BAD_SETTING: Final = re.compile(
+    r"IllegalArgumentException|NumberFormatException|ClassNotFoundException|INVALID_CONF|requirement failed"
 )
 _PYTHON: Final = re.compile(r"^(\w+(?:\.\w+)*(?:Error|Exception|Exit)\b.*)$", re.MULTILINE)
 
@@ -65,6 +73,27 @@ def failure(error: BaseException, starting: "Starting | None" = None) -> Adutora
     return _judge(str(error), type(error).__name__)
 
 
+def not_started(error: BaseException) -> AdutoraError:
+    """Return our error for one that Spark's start ended with."""
+    text = _whole(error)
+    if "JAVA_GATEWAY_EXITED" in text:
+        return ConfigError("Java ended before Spark was there", hint="the lines above in the log say why")
+    if "BindException" in text:
+        return TemporaryError(f"Spark cannot listen: {short(text)}")
+    if _BAD_SETTING.search(text):
+        return ConfigError(f"Spark refuses its settings: {short(text)}", hint="look at `conf` of the stage")
+    return AdutoraError(f"Spark does not start: {short(text)}")
+
+
+def _whole(error: BaseException) -> str:
+    """Return an exception's text with those of its causes, which PySpark keeps apart."""
+    texts, cause = [str(error) or type(error).__name__], getattr(error, "_cause", None)
+    while cause is not None:
+        texts.append(f"Caused by: {cause}")
+        cause = getattr(cause, "_cause", None)
+    return "\n".join(texts)
+
+
 def described(error: BaseException) -> str | None:
     """Return an exception of Spark in one line, None for any other."""
     return f"{type(error).__name__}: {short(str(error))}" if _is_of_spark(error) else None
@@ -76,7 +105,7 @@ def _is_of_spark(error: BaseException) -> bool:
 
 def _gone(code: int) -> AdutoraError:
     if code in (-9, 137):
-        raise MemoryError("Spark's driver was killed")
+        raise MemoryError("Spark's JVM was killed by signal 9")
     if code == 11:
         message = "executors failed too often, and Spark gave up"
         return TemporaryError(message, hint="the lines above in the log, and the executors' own, say why")
@@ -91,7 +120,7 @@ def _judge(text: str, name: str) -> AdutoraError:
     condition = _CONDITION.search(line)
     if condition is not None and _OF_DATA.match(condition[1]):
         return DataError(f"the data does not fit: {line}")
-    if name in ("AnalysisException", "ParseException"):
+    if name in ("AnalysisException", "ParseException") or (condition is not None and _OF_SETTINGS.match(condition[1])):
         return ConfigError(f"Spark refuses: {line}")
     return (
         TemporaryError(f"Spark lost executors: {line}") if _PASSING.search(text) else DataError(f"Spark failed: {line}")

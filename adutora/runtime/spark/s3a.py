@@ -17,7 +17,7 @@ _ROLE = (
 _KEYS = "org.apache.hadoop.fs.s3a.SimpleAWSCredentialsProvider"
 # A store that is down is told within a minute or two, and the stage is tried again; not after S3A's quarter of an hour.
 _PATIENCE = {
-    "attempts.maximum": "5", "retry.limit": "6", "retry.throttle.limit": "12", "connection.establish.timeout": "15s",
+    "attempts.maximum": "5", "retry.limit": "6", "retry.throttle.limit": "7", "connection.establish.timeout": "15s",
     "connection.timeout": "60s", "committer.magic.enabled": "true", "committer.name": "magic",
 }  # fmt: skip
 

@@ -12,7 +12,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from adutora.errors import AdutoraError, ConfigError, TemporaryError
+from adutora.errors import AdutoraError
+from adutora.runtime.spark.failures import not_started
 from adutora.runtime.spark.java import check_java, check_pyspark
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class Starting:
         self._thread.join()
         if self._error is not None:
             error, self._error = self._error, None
-            raise error if isinstance(error, AdutoraError) else _not_started(error) from error
+            raise error if isinstance(error, AdutoraError) else not_started(error) from error
         assert self._session is not None  # noqa: S101 - the thread leaves one or the other
         return self._session
 
@@ -112,7 +113,9 @@ def _launch(settings: Mapping[str, str], scratch: Path) -> "SparkSession":
     with _environment(file):
         SparkContext._ensure_initialized()
     file.unlink()
-    return SparkSession(SparkContext(conf=SparkConf()))
+    session = SparkSession(SparkContext(conf=SparkConf()))
+    session._jsparkSession.sessionState()  # reads all settings, which else the first query does
+    return session
 
 
 def _escaped(value: str) -> str:
@@ -172,12 +175,3 @@ def _end_jvm() -> None:
             process.send_signal(signal.SIGKILL)
             process.wait()
     SparkContext._gateway = SparkContext._jvm = None
-
-
-def _not_started(error: BaseException) -> AdutoraError:
-    text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    if "JAVA_GATEWAY_EXITED" in text:
-        return ConfigError("Java ended before Spark was there", hint="the lines above in the log say why")
-    if "BindException" in str(error):
-        return TemporaryError(f"Spark cannot listen: {text}")
-    return AdutoraError(f"Spark does not start: {text}")

@@ -61,6 +61,8 @@ def _run_app(app: Path, spec: Spark, ctx: "StageContext", engine: Engine) -> Sha
     def write(frame: "DataFrame") -> None:
         if given:
             raise ConfigError("the application gives rows a second time", hint="unite the DataFrames, and write once")
+        if engine.session().sparkContext._jsc is None:
+            raise ConfigError("the application has stopped Spark, and gives rows afterwards", hint="write, then stop")
         shape = Shape(tuple(frame.columns))
         twice = {name for name in shape.names if [each.casefold() for each in shape.names].count(name.casefold()) > 1}
         if twice:
