@@ -22,11 +22,11 @@ from adutora.sparksql import translate
 from adutora.stages.sql import on_spark
 from adutora.stages.sql.run import execute
 from tests.conftest import _task
+from tests.spark.pods import QUICK
 from tests.spark_cases import OTHER, TABLE
 
 Rows = list[tuple[Any, ...]]
-# Half of the time of a stage with few rows is the JVM's, which makes code faster that will not run again.
-os.environ["JAVA_TOOL_OPTIONS"] = "-XX:TieredStopAtLevel=1"
+os.environ |= QUICK  # for commands and sessions of this process; pods are told by themselves
 # They run in an environment of their own, `.venv-spark`: see `make test`.
 collect_ignore_glob = [] if importlib.util.find_spec("pyspark") else ["test_*.py"]
 

@@ -89,7 +89,6 @@ def test_a_store_that_throttles_now_and_then(
     inputs = ({"table": "silver.a"},)
     config = on_s3.config(kind="sql", block=block, inputs=inputs, output=OUTPUT, connections=("lake",))
     monkeypatch.setenv("ADUTORA_SECRETS_DIR", str(on_s3.root / "secrets"))
-    monkeypatch.setenv("JAVA_TOOL_OPTIONS", QUICK["JAVA_TOOL_OPTIONS"])
     monkeypatch.setattr(staging, "Cluster", Executors)
     ctx = StageContext(read_task(on_s3.env(config)), logging.getLogger("adutora.stage"))
     proxy.every = 8
