@@ -168,7 +168,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="bench.engines")
     parser.add_argument("--millions", default="0.1,1,10,50", help="rows, in millions (default: 0.1,1,10,50)")
     parser.add_argument("--no-cluster", action="store_true", help="leave out what needs `make cluster-up`")
-    parser.add_argument("--plot", type=Path, default=ROOT / "docs" / "pictures" / "engines.svg", help="where the plot goes")
+    parser.add_argument(
+        "--plot", type=Path, default=ROOT / "docs" / "pictures" / "engines.svg", help="where the plot goes"
+    )
     args = parser.parse_args()
     need("java", "Spark needs Java 17")
     print(machine(), flush=True)
