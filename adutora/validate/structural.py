@@ -5,7 +5,7 @@ survive, a stage without a usable type keeps its place as a `container`, and is 
 """
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
@@ -23,6 +23,7 @@ from adutora.validate.wording import words
 Kind = TypeVar("Kind", bound=Spec)
 # Each round cuts something out, so a document ends after few; this bounds what a hostile one may cost.
 MAX_ROUNDS = 50
+_ANY_VALUE = ("damaged", "damaged:damaged", "/damaged")
 _ANY_STAGE = {"container": {"image": "damaged"}}
 
 
@@ -69,6 +70,8 @@ class _Pruner(Generic[Kind]):
         self.told = set(document.refused)
         self.unknown: set[Where] = set()
         self.several: set[Where] = set()
+        # How many values were tried in place of a required field.
+        self.tries: Counter[Where] = Counter()
         # Items of lists that give several blocks, with the names of these.
         self.split: dict[Where, list[str]] = {}
 
@@ -233,8 +236,25 @@ class _Pruner(Generic[Kind]):
                 # What the stage reads and writes may be right for this block.
                 out.misspelt.update((*path[:-1], name) for name in ("input", "inputs", "output"))
             home = model_at(self.kind, path[:-1]) if path else None
-            if home is not None and path[-1] in _required(home):
+            if home is not None and path[-1] in _required(home) and not self._stand_in(path):
                 self._give_up(path[:-1])
+
+    def _stand_in(self, path: Where) -> bool:
+        """Let a value that may fit stand in for a required field of a stage's block, so that the others are checked.
+
+        Returns whether there is one that was not tried yet.
+        """
+        if path[:2] != ("spec", "stages") or len(path) < 5:
+            return False
+        tried = self.tries[path]
+        if tried == len(_ANY_VALUE):
+            self.out.stand_ins.pop(path, None)
+            return False
+        self.out.cut.discard(path)
+        self.told.add(path)
+        self.out.stand_ins[path] = _ANY_VALUE[tried]
+        self.tries[path] += 1
+        return True
 
     def _damage(self, path: Where) -> None:
         """Keep a stage's name, inputs and output, but not its type."""
