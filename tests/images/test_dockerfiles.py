@@ -84,7 +84,7 @@ def test_the_last_stage_has_no_tool_that_installs(dockerfile: Path) -> None:
     assert "/uv" not in text
     assert not re.search(r"pip install|build-essential|gcc", text)
     assert "rm -rf /usr/local/lib/python3.*/site-packages/*" in text
-    own = ("images/airflow/", "images/spark/entrypoint.sh")
+    own = ("images/airflow/", "images/spark/entrypoint.sh", "images/spark/archive-classes")
     assert all("--from=" in rest or any(name in rest for name in own) for rest in of(last, "COPY"))
 
 

@@ -155,7 +155,7 @@ def test_an_executor_is_started_as_spark_tells_it(entry: dict[str, str]) -> None
     script = str(IMAGE / "entrypoint.sh")
     done = subprocess.run([script, "executor"], env={**entry, **told}, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == [
-        "-Dtwo=$HOME", "-Dten=a b", "-Xms600m", "-Xmx600m", "-cp", "/opt/spark/jars/*:/x/*",
+        "-Dtwo=$HOME", "-Dten=a b", "-Xms600m", "-Xmx600m", "-cp", "/work/scratch/no-conf:/opt/spark/jars/*:/x/*",
         "org.apache.spark.scheduler.cluster.k8s.KubernetesExecutorBackend",
         "--driver-url", "spark://C@10.0.0.1:7078", "--executor-id", "1", "--cores", "2", "--app-id", "spark-1",
         "--hostname", "10.0.0.2", "--resourceProfileId", "0", "--podName", "exec-1",
@@ -192,3 +192,16 @@ def test_any_other_command_is_run_as_it_is(entry: dict[str, str]) -> None:
         [str(IMAGE / "entrypoint.sh"), "echo", "a b"], env=entry, capture_output=True, text=True, check=True
     )
     assert done.stdout == "a b\n"
+
+
+def test_one_jar_names_the_others_in_order(tmp_path: Path) -> None:
+    (tmp_path / "jars").mkdir()
+    names = [f"{letter}-{'x' * length}.jar" for letter, length in (("b", 90), ("a", 3), ("c", 40))]
+    for name in names:
+        (tmp_path / "jars" / name).touch()
+    subprocess.run([sys.executable, str(IMAGE / "pathing-jar"), str(tmp_path)], check=True)
+    assert [path.name for path in (tmp_path / "jars").iterdir()] == ["all.jar"]
+    with zipfile.ZipFile(tmp_path / "jars" / "all.jar") as jar:
+        text = jar.read("META-INF/MANIFEST.MF").decode()
+    assert all(len(line) <= 72 for line in text.split("\r\n"))
+    assert f"Class-Path: {' '.join(f'../lib/{name}' for name in sorted(names))}\r\n" in text.replace("\r\n ", "")
