@@ -4,7 +4,7 @@ import importlib.util
 import logging
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from adutora.sparksql import translate
 from adutora.stages.sql import on_spark
 from adutora.stages.sql.run import execute
 from tests.conftest import _task
+from tests.integration.gateway import Gateway
 from tests.spark.pods import QUICK
 from tests.spark_cases import OTHER, TABLE
 
@@ -108,3 +109,12 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
     yield pair
     pair.starting.stop()
     pair.ctx.con.close()
+
+
+@pytest.fixture
+def gateway(tmp_path: Path, program: Callable[[str], str]) -> Iterator[Gateway]:
+    """An S3 gateway with the bucket `lake`."""
+    (tmp_path / "gateway").mkdir()
+    server = Gateway(program("versitygw"), tmp_path / "gateway", "lake")
+    yield server
+    server.stop()

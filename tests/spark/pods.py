@@ -6,6 +6,7 @@ import subprocess
 from typing import Any
 
 from adutora.dagconfig import DagConfig
+from tests.integration.gateway import ACCESS, SECRET
 from tests.unit.test_pod import Ended, PodBench
 
 PATIENCE = 600  # seconds, on a machine that does much else
@@ -25,6 +26,15 @@ class SparkPods(PodBench):
     def env(self, config: DagConfig, **task: Any) -> dict[str, str]:
         kept = {name: os.environ[name] for name in ("HOME", "ADUTORA_CACHE", "JAVA_HOME") if name in os.environ}
         return {**kept, **QUICK, **super().env(config, **task)}
+
+    def lake_on(self, port: int) -> None:
+        """Have the lake in the bucket `lake` of a gateway at a port of this machine."""
+        self.secret("lake", accessKey=ACCESS, secretKey=SECRET)
+        settings = {"bucket": "lake", "endpoint": f"http://127.0.0.1:{port}", "region": "us-east-1"}
+        self.project = {
+            "lake": {"root": "s3://lake/root", "connection": "lake", "layers": {}},
+            "connections": {"lake": {"name": "lake", "secretRef": {"name": "lake"}, "s3": settings}},
+        }
 
     def end(self, process: "subprocess.Popen[str]") -> Ended:
         log, _ = process.communicate(timeout=PATIENCE)

@@ -3,7 +3,6 @@
 import logging
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,33 +13,16 @@ from adutora.runtime.spark.result import Shape, show_result, write_result
 from adutora.runtime.spark.session import Starting
 from adutora.runtime.spark.settings import settings
 from adutora.runtime.spark.staging import FOLDER, Staging
-from tests.integration.gateway import ACCESS, SECRET, Gateway
+from tests.integration.gateway import SECRET, Gateway
 from tests.spark.pods import SparkPods
 
 OUTPUT = {"table": "gold.b", "mode": "overwrite"}
 
 
 @pytest.fixture
-def gateway(tmp_path: Path, program: Callable[[str], str]) -> Iterator[Gateway]:
-    (tmp_path / "gateway").mkdir()
-    server = Gateway(program("versitygw"), tmp_path / "gateway", "lake")
-    yield server
-    server.stop()
-
-
-@pytest.fixture
 def pods(tmp_path: Path, gateway: Gateway) -> SparkPods:
     bench = SparkPods(tmp_path)
-    bench.secret("lake", accessKey=ACCESS, secretKey=SECRET)
-    bench.project = {
-        "lake": {"root": "s3://lake/root", "connection": "lake", "layers": {}},
-        "connections": {
-            "lake": {
-                "name": "lake", "secretRef": {"name": "lake"},
-                "s3": {"bucket": "lake", "endpoint": f"http://127.0.0.1:{gateway.port}", "region": "us-east-1"},
-            },
-        },
-    }  # fmt: skip
+    bench.lake_on(gateway.port)
     return bench
 
 

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from adutora.runtime.spark import staging
 from adutora.stages.spark.run import find_app
 from adutora.stages.sql.run import run
 from tests.golden_tables import rows_of
-from tests.integration.gateway import ACCESS, SECRET, Gateway
+from tests.integration.gateway import Gateway
 from tests.integration.proxy import Proxy
 from tests.integration.trouble.conftest import Lab, alive, children, kill, links, stages_of, until
 from tests.spark.pods import PATIENCE, QUICK, SparkPods
@@ -35,14 +35,6 @@ SMALL = {"cpu": 1000, "memory": 1 << 30, "scratch": 1 << 30}
 
 
 # S3
-
-
-@pytest.fixture
-def gateway(tmp_path: Path, program: Callable[[str], str]) -> Iterator[Gateway]:
-    (tmp_path / "gateway").mkdir()
-    server = Gateway(program("versitygw"), tmp_path / "gateway", "lake")
-    yield server
-    server.stop()
 
 
 @pytest.fixture
@@ -58,17 +50,8 @@ def proxy(gateway: Gateway) -> Iterator[Proxy]:
 def on_s3(tmp_path: Path, proxy: Proxy) -> SparkPods:
     """Pods whose lake is behind the proxy, with a table of a thousand rows."""
     bench = SparkPods(tmp_path)
-    bench.secret("lake", accessKey=ACCESS, secretKey=SECRET)
-    bench.project = {
-        "lake": {"root": "s3://lake/root", "connection": "lake", "layers": {}},
-        "connections": {
-            "lake": {
-                "name": "lake", "secretRef": {"name": "lake"},
-                "s3": {"bucket": "lake", "endpoint": f"http://127.0.0.1:{proxy.port}", "region": "us-east-1"},
-            },
-        },
-        "files_root": str(tmp_path / "files"),
-    }  # fmt: skip
+    bench.lake_on(proxy.port)
+    bench.project["files_root"] = str(tmp_path / "files")
     made = bench.config(kind="sql", block={"query": "SELECT range AS a FROM range(1000)"},
                         output={"table": "silver.a"}, connections=("lake",))  # fmt: skip
     ended = bench.run(bench.env(made))
