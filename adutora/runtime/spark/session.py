@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from adutora.errors import AdutoraError
 from adutora.runtime.spark.failures import not_started
+from adutora.runtime.spark.jars import spark_home
 from adutora.runtime.spark.java import check_java, check_pyspark
 
 if TYPE_CHECKING:
@@ -132,8 +133,6 @@ def _unicode(character: str) -> str:
 @contextlib.contextmanager
 def _environment(file: Path) -> Iterator[None]:
     """Let Spark's launcher see our settings and no one else's."""
-    import pyspark
-
     own = {
         "PYSPARK_SUBMIT_ARGS": f"--properties-file {shlex.quote(str(file))} pyspark-shell",
         "PYSPARK_PYTHON": sys.executable,
@@ -142,7 +141,7 @@ def _environment(file: Path) -> Iterator[None]:
         "SPARK_LOCAL_DIRS": str(file.parent / "spark"),
         "SPARK_CONF_DIR": str(file.parent / "no-conf"),
         "SPARK_ENV_LOADED": "1",
-        "SPARK_HOME": os.environ.get("SPARK_HOME") or str(Path(pyspark.__file__).parent),
+        "SPARK_HOME": str(spark_home()),
     }
     before = {name: os.environ.get(name) for name in own}
     os.environ.update(own)
