@@ -243,11 +243,13 @@ class Runner:
         fan = self._fans[one.stage.name]
         fan.running -= 1
         fan.outcomes[one.index] = outcome
-        if outcome.exit_code != EXIT_OK and fan.failed is None:
+        if stopped:
+            fan.stopped = True
+        elif outcome.exit_code != EXIT_OK and fan.failed is None:
             outcome.error = f"item {one.index}: {outcome.error}"
             fan.failed = outcome
         if fan.running == 0 and (not fan.waiting or fan.failed or self._interrupts):
-            self._gather(one.stage, stopped=bool(stopped))
+            self._gather(one.stage)
 
     def _retry(self, one: Try, outcome: Outcome) -> bool:
         """Plan another try, if the failure may pass and tries are left."""
@@ -285,8 +287,9 @@ class Runner:
         state.status = "failed"
         self._tell(state, f"failed: {outcome.error}")
 
-    def _gather(self, stage: StageConfig, *, stopped: bool = False) -> None:
-        self._end(stage, self._fans.pop(stage.name).outcome(stopped=stopped), stopped=stopped)
+    def _gather(self, stage: StageConfig) -> None:
+        fan = self._fans.pop(stage.name)
+        self._end(stage, fan.outcome(), stopped=fan.failed is None)
 
     def _enforce(self) -> None:
         """Ask what is past its time to end, and force what does not listen."""

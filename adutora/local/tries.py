@@ -74,9 +74,10 @@ class FanOut:
     running: int = 0
     outcomes: dict[int, Outcome] = field(default_factory=dict)
     failed: Outcome | None = None
+    stopped: bool = False  # an item was, with the run
 
-    def outcome(self, *, stopped: bool) -> Outcome:
-        """Return one outcome made of those of all items."""
+    def outcome(self) -> Outcome:
+        """Return one outcome made of those of all items; where none failed but not all were done, an interruption."""
         outcomes = [self.outcomes[index] for index in sorted(self.outcomes)]
         whole = Outcome() if self.failed is None else self.failed
         for name in ("rows_in", "rows_out", "rows_rejected"):
@@ -87,7 +88,7 @@ class FanOut:
         whole.peak_memory = max((each.peak_memory or 0 for each in outcomes), default=None)
         names = sorted({name for each in outcomes for name in each.outputs})
         whole.outputs = {name: [each.outputs.get(name) for each in outcomes] for name in names}
-        if stopped and whole.exit_code == EXIT_OK:
+        if self.failed is None and (self.stopped or self.waiting):
             whole.exit_code = EXIT_INTERRUPTED
         return whole
 

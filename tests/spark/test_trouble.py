@@ -276,7 +276,7 @@ def test_pipelines_at_once_of_which_one_is_killed_twice(lab: Lab) -> None:
     """In the middle of its job, while another adds to the same table; and after its commit, before its outcome."""
     lab.file("app.py", SLOW)
     lab.file("slow", "")
-    lab.pipeline(adding(spark={"app": "app.py"}, retryDelay="3s"))
+    lab.pipeline(adding(spark={"app": "app.py"}, retryDelay="10s"))
     query = {"engine": "spark", "query": "SELECT a + 1000 AS a FROM silver.a"}
     lab.pipeline(adding(sql=query), file="other.yaml", name="other")
     process = lab.start("--output", "json")
@@ -313,11 +313,11 @@ def kill_java(lab: Lab, process: "subprocess.Popen[str]", folder: Path) -> dict[
     (stage,) = stages_of(process)
     spark = of_spark(lab)
     kill(*(pid for pid in children(stage) if pid in spark))
-    until(lambda: not alive(stage), 60, 0.1)
+    until(lambda: not alive(stage), 60, 0.05)
+    found: dict[str, Any] = json.loads((folder / "outcome.json").read_text())  # the next try removes it
     assert not (folder / "scratch").exists()
     assert lab.version("gold.b") == 0
     until(lambda: not any(map(alive, spark)), 30, 0.1)
-    found: dict[str, Any] = json.loads((folder / "outcome.json").read_text())
     return found
 
 

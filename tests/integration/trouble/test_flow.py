@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.trouble.conftest import Lab, links, until
+from tests.integration.trouble.conftest import Lab, links, stages_of, until
 
 pytestmark = pytest.mark.integration
 
@@ -327,12 +327,14 @@ def test_json_is_all_there_is_on_standard_output(lab: Lab) -> None:
 
 
 def test_a_fan_out_that_was_interrupted_brings_rows_once(lab: Lab) -> None:
+    """Of two items that run, one stops when it is told to, and the other is done after that."""
     lab.file(
         "own.py",
-        "import pathlib, time\n"
+        "import pathlib, signal, time\n"
         "def rows(inputs, item):\n"
+        "    if item == 'f': signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
         "    pathlib.Path(f'up-{item}').touch()\n"
-        "    while item == 'd' and pathlib.Path('slow').exists(): time.sleep(0.05)\n"
+        "    while item in 'df' and pathlib.Path('slow').exists(): time.sleep(0.05)\n"
         "    return [{'item': item, 'n': n} for n in range(3)]\n",
     )
     lab.file("slow", "")
@@ -340,11 +342,13 @@ def test_a_fan_out_that_was_interrupted_brings_rows_once(lab: Lab) -> None:
     table = {"output": {"table": "bronze.all", "mode": "append"}}
     lab.pipeline({**each, **table, "forEach": {"values": list("abcdef"), "maxParallel": 2}})
     process = lab.start("--output", "json", "--parallel", "2")
-    until(lambda: (lab.root / "up-f").exists() and len(lab.rows("bronze.all")) >= 9)
+    until(lambda: (lab.root / "up-f").exists() and len(lab.rows("bronze.all")) >= 12)
     os.killpg(process.pid, signal.SIGINT)
+    until(lambda: len(stages_of(process)) == 1)
+    (lab.root / "slow").unlink()
     result = lab.wait(process, 15)
     assert (result.code, result.statuses()) == (130, {"each": "stopped"}), result.text
-    (lab.root / "slow").unlink()
+    assert len(lab.rows("bronze.all")) == 15
     lab.ok("--resume", "last")
     assert lab.rows("bronze.all") == sorted((item, n) for item in "abcdef" for n in range(3))
 
