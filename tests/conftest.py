@@ -62,6 +62,7 @@ CACHE = Path(os.environ.get("ADUTORA_CACHE") or Path.home() / ".cache" / "adutor
 # Name -> where else than on PATH it may stand, and how to get it.
 PROGRAMS = {
     "redis-server": ("ADUTORA_TEST_REDIS_SERVER", None, "apt-get install redis-server"),
+    "openssl": ("ADUTORA_TEST_OPENSSL", None, "apt-get install openssl"),
     "faketime": ("ADUTORA_TEST_FAKETIME", None, "apt-get install faketime"),
     "versitygw": ("ADUTORA_TEST_VERSITYGW", CACHE / "versitygw", "make servers, which builds it with Go"),
 }

@@ -156,12 +156,12 @@ class FolderConnection(Spec):
 
 
 class RedisConnection(Spec):
-    """A Redis server; secret keys `user` and `password`, both optional."""
+    """A Redis server; secret keys `user`, `password` and `ca`, the PEM of an authority of your own; all optional."""
 
     host: Host = Field("localhost", description="Host name")
     port: int = Field(6379, ge=1, le=65535, description="Port")
     database: int = Field(0, ge=0, le=1023, description="Database number")
-    tls: bool = Field(False, description="Speak TLS")
+    tls: bool = Field(False, description="Speak TLS, and check the server's certificate and name")
     cluster: bool = Field(False, description="The server is a Redis Cluster")
 
 

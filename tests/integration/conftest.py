@@ -15,18 +15,18 @@ from adutora.io.online.redis import RedisStore
 class RedisServer:
     """A redis-server of our own."""
 
-    def __init__(self, program: str, folder: Path, *options: str) -> None:
+    def __init__(self, program: str, folder: Path, *options: str, tls: bool = False) -> None:
         self.program, self.folder, self.options = program, folder, options
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = int(probe.getsockname()[1])
+        self.ports = ("--port", "0", "--tls-port", str(self.port)) if tls else ("--port", str(self.port))
         self.start()
 
     def start(self) -> None:
         command = [
             self.program,
-            "--port",
-            str(self.port),
+            *self.ports,
             "--bind",
             "127.0.0.1",
             "--dir",
@@ -50,7 +50,7 @@ class RedisServer:
         self.process.wait()
 
     def store(self, **options: object) -> RedisStore:
-        return RedisStore(host="127.0.0.1", port=self.port, **options)  # type: ignore[arg-type]
+        return RedisStore(**{"host": "127.0.0.1", "port": self.port, **options})  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -64,8 +64,8 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory, program: Callable[[st
 def start_redis(tmp_path: Path, program: Callable[[str], str]) -> Iterator[Callable[..., RedisServer]]:
     started: list[RedisServer] = []
 
-    def start(*options: str) -> RedisServer:
-        started.append(RedisServer(program("redis-server"), tmp_path, *options))
+    def start(*options: str, tls: bool = False) -> RedisServer:
+        started.append(RedisServer(program("redis-server"), tmp_path, *options, tls=tls))
         return started[-1]
 
     yield start

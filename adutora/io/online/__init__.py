@@ -30,6 +30,7 @@ def open_store(connection: Connection, project_root: Path) -> OnlineStore:
             cluster=settings.cluster,
             user=login.get("user"),
             password=login.get("password"),
+            ca=login.get("ca"),
         )
     if connection.type == "sqlite":
         from adutora.io.online.sqlite import SqliteStore

@@ -39,6 +39,7 @@ class RedisStore:
         cluster: bool = False,
         user: str | None = None,
         password: str | None = None,
+        ca: str | None = None,
         lease_seconds: float = 15.0,
         wait_seconds: float = 20.0,
     ) -> None:
@@ -48,7 +49,7 @@ class RedisStore:
                 hint="use a Redis with replicas, and leave `cluster` out",
             )
         login: dict[str, Any] = {"db": database, "username": user or None, "password": password or None}
-        self._new_link = partial(Link, host=host, port=port, tls=tls, **login)
+        self._new_link = partial(Link, host=host, port=port, tls=tls, ca=ca or None, **login)
         self._link = self._new_link()
         self._lease, self._wait = lease_seconds, wait_seconds
         self._held: dict[str, str] = {}  # prefix -> token

@@ -1,9 +1,11 @@
 """One connection to Redis that comes back after a loss, and its errors in our words."""
 
 import hashlib
+import ssl
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Self, TypeVar
 
 import redis
@@ -46,11 +48,22 @@ class Link:
     had acknowledged.
     """
 
-    def __init__(self, *, host: str, port: int, patience: float = PATIENCE_SECONDS, tls: bool, **login: Any) -> None:
+    def __init__(
+        self,
+        *,
+        host: str,
+        port: int,
+        patience: float = PATIENCE_SECONDS,
+        tls: bool,
+        ca: str | None = None,
+        **login: Any,
+    ) -> None:
+        """`ca` is the PEM of what signs the server's certificate, beside the authorities that the system trusts."""
         self.where = f"{host}:{port}"
         self.pinned = False
-        self._patience = patience
-        self._make: Callable[[], Connection] = lambda: (client.SSLConnection if tls else client.Connection)(
+        self._patience, self._tls = patience, tls
+        kind = partial(client.SSLConnection, ssl_ca_data=_checked(ca)) if tls else client.Connection
+        self._make: Callable[[], Connection] = lambda: kind(
             host=host,
             port=port,
             protocol=2,
@@ -88,7 +101,7 @@ class Link:
             except redis.RedisError as error:
                 self.close()  # answers to what was sent after the failed command may be on their way
                 if not _is_loss(error) or time.monotonic() + delay > deadline:
-                    raise translate(error, self.where) from error
+                    raise translate(error, self.where, tls=self._tls) from error
             except BaseException:
                 self.close()
                 raise
@@ -182,7 +195,19 @@ def _is_certificate(error: redis.RedisError) -> bool:
     return "CERTIFICATE_VERIFY_FAILED" in str(error)
 
 
-def translate(error: redis.RedisError, where: str) -> AdutoraError:
+def _checked(ca: str | None) -> str | None:
+    if ca is not None:
+        try:
+            ssl.create_default_context(cadata=ca)
+        except ssl.SSLError as error:
+            raise ConfigError(
+                f"key `ca` of the Redis connection's secret holds no certificate: {error}",
+                hint="it is PEM text: -----BEGIN CERTIFICATE-----, lines of base64, -----END CERTIFICATE-----",
+            ) from None
+    return ca
+
+
+def translate(error: redis.RedisError, where: str, *, tls: bool) -> AdutoraError:
     """Return our error for one of Redis: what did not answer is temporary, what was refused is not."""
     text = str(error)
     if isinstance(error, redis.AuthenticationError):
@@ -192,13 +217,26 @@ def translate(error: redis.RedisError, where: str) -> AdutoraError:
             "user: on a laptop in files such as .adutora/secrets/NAME/password",
         )
     if _is_certificate(error):
-        return ConfigError(f"Redis at {where} shows a certificate that is not trusted: {text}")
+        return ConfigError(
+            f"Redis at {where} shows a certificate that is not trusted: {text}",
+            hint="name the host as its certificate does; the PEM of an authority of your own goes into key `ca` of the "
+            "connection's secret",
+        )
     if isinstance(error, redis.ConnectionError | redis.TimeoutError):
-        return TemporaryError(f"Redis at {where} does not answer: {text}")
+        return TemporaryError(f"Redis at {where} does not answer: {text}", hint=_tls_hint(text, tls=tls))
     for word, (kind, hint) in _REPLIES.items():
         if _word(error, text) == word:
             return kind(f"Redis at {where}: {text}", hint=hint)
     return ConfigError(f"Redis at {where} refused a command: {text}")
+
+
+def _tls_hint(text: str, *, tls: bool) -> str | None:
+    """A server that speaks TLS breaks off what does not, and one that does not waits for the end of a command."""
+    if tls and ("SSL" in text or "Timeout connecting" in text):
+        return "the connection says `tls: true`: does the server speak TLS at this port?"
+    if not tls and ("reset by peer" in text or "closed by server" in text):
+        return "the connection says `tls: false`: a server that speaks TLS at this port needs `tls: true`"
+    return None
 
 
 def _word(error: redis.RedisError, text: str) -> str:
