@@ -39,7 +39,8 @@ def description(model: Model, name: str) -> str | None:
     return None
 
 
-def is_template(annotation: Any, mark: type[Template] = Template) -> bool:
+@cache
+def is_template(annotation: Any, mark: Any = Template) -> bool:
     """Whether `$(…)` is substituted (bound, with `mark=Bound`) in a value of this type, or of a union's part."""
     if get_origin(annotation) is Annotated:
         inner, *metadata = get_args(annotation)
@@ -49,6 +50,7 @@ def is_template(annotation: Any, mark: type[Template] = Template) -> bool:
     return False
 
 
+@cache
 def choices(annotation: Any) -> tuple[Any, ...]:
     """Members of a union without None, or the type itself; annotations taken off."""
     while get_origin(annotation) is Annotated:
@@ -60,19 +62,30 @@ def choices(annotation: Any) -> tuple[Any, ...]:
 
 def _step(annotation: Any, step: str | int) -> Any:
     """Type of the part `step` of a value, or None."""
+    items, values, model = _parts(annotation)
+    if isinstance(step, int):
+        return items
+    return fields_of(model).get(step) if model is not None else values
+
+
+@cache
+def _parts(annotation: Any) -> tuple[Any, Any, Model | None]:
+    """Types of the items of a list and of the values of a map, and the model, that a value of this type may be."""
+    items = values = model = None
     for each in choices(annotation):
-        if each is Any:
-            return Any
         origin, args = get_origin(each), get_args(each)
-        if origin is list and isinstance(step, int):
-            return args[0]
-        if origin is dict and isinstance(step, str):
-            return args[1]
-        if isinstance(each, type) and issubclass(each, BaseModel) and isinstance(step, str):
-            return fields_of(each).get(step)
-    return None
+        if each is Any:
+            items = values = Any
+        elif origin is list:
+            items = items or args[0]
+        elif origin is dict:
+            values = values or args[1]
+        elif isinstance(each, type) and issubclass(each, BaseModel):
+            model = model or each
+    return items, values, model
 
 
+@cache
 def model_of(annotation: Any) -> Model | None:
     """The model that a value of this type is, or that its items are."""
     for each in choices(annotation):

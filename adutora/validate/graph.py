@@ -1,12 +1,13 @@
 """The graph of stages: who waits for whom and why, and cycles in it."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from adutora.spec.nearest import did_you_mean
 from adutora.spec.pipeline import Stage
 from adutora.spec.template import scan
 from adutora.spec.yamlfile import Where
-from adutora.validate.fields import texts
+from adutora.validate.fields import Text
 from adutora.validate.scope import STAGES, Scope
 
 MAX_CYCLES = 20
@@ -38,13 +39,13 @@ def edges(scope: Scope) -> list[Edge]:
         if stage.evaluate and stage.evaluate.model in models:
             model = stage.evaluate.model
             out.append(Edge(models[model], stage.name, f"model {model}", (*path, "evaluate", "model")))
-        out += _output_edges(stage, path)
+        out += _output_edges(stage, scope.stage_texts[index])
     return out + _reference_edges(scope, writers)
 
 
-def _output_edges(stage: Stage, path: Where) -> list[Edge]:
+def _output_edges(stage: Stage, texts: Iterable[Text]) -> list[Edge]:
     out = []
-    for text in texts(stage, path):
+    for text in texts:
         for ref in scan(text.text).refs if text.substituted else ():
             if ref.root == "stages" and ref.path:
                 out.append(Edge(ref.path[0], stage.name, f"uses {ref}", text.path))
@@ -80,13 +81,13 @@ def check_graph(scope: Scope) -> None:
             hint = did_you_mean(trigger.files.stage, names)
             path = ("spec", "triggers", number, "files", "stage")
             scope.error(path, f"there is no stage `{trigger.files.stage}`", hint)
-    _cycles(scope)
-    _never_run(scope)
-
-
-def _cycles(scope: Scope) -> None:
-    """Report each cycle once, at the edge that closes it."""
     found = edges(scope)
+    _cycles(scope, found)
+    _never_run(scope, found)
+
+
+def _cycles(scope: Scope, found: Iterable[Edge]) -> None:
+    """Report each cycle once, at the edge that closes it."""
     following: dict[str, dict[str, None]] = {}
     for edge in found:
         following.setdefault(edge.upstream, {})[edge.stage] = None
@@ -133,9 +134,9 @@ def _way(start: str, end: str, following: dict[str, dict[str, None]]) -> list[st
     return way[::-1]
 
 
-def _never_run(scope: Scope) -> None:
+def _never_run(scope: Scope, found: Iterable[Edge]) -> None:
     """Report `runIf` where there is nothing to wait for."""
-    waiting = {edge.stage for edge in edges(scope)}
+    waiting = {edge.stage for edge in found}
     for path, stage in scope.stages():
         if stage.runIf == "failed" and stage.name not in waiting and not scope.gap((*path, "dependsOn")):
             hint = "say in `dependsOn` of which stages"

@@ -7,8 +7,7 @@ from adutora.spec.pipeline import Param
 from adutora.spec.template import scan
 from adutora.spec.yamlfile import Where
 from adutora.validate.engine import Engine
-from adutora.validate.fields import texts
-from adutora.validate.scope import STAGES, Scope
+from adutora.validate.scope import Scope
 
 
 def check_params(scope: Scope) -> None:
@@ -59,8 +58,8 @@ def matches(pattern: str, text: str) -> bool:
 
 def _used(scope: Scope) -> set[str]:
     out: set[str] = set()
-    for index, stage in enumerate(scope.spec.stages):
-        for text in texts(stage, (*STAGES, index)):
+    for each in scope.stage_texts:
+        for text in each:
             refs = scan(text.text).refs
             out |= {ref.path[0] for ref in refs if ref.root == "params" and ref.path}
     return out

@@ -6,7 +6,7 @@ from adutora.spec.nearest import did_you_mean
 from adutora.spec.pipeline import Stage
 from adutora.spec.template import RUN_VALUES, TRIGGER_VALUES, Ref, TemplateError, misfit, parse_when, scan
 from adutora.spec.yamlfile import Where
-from adutora.validate.fields import Text, texts
+from adutora.validate.fields import Text
 from adutora.validate.scope import STAGES, Report, Scope
 from adutora.validate.types import RULES
 
@@ -19,7 +19,7 @@ _SQL: Final = frozenset({"sql", "where", "deleteWhere"})
 
 def check_references(scope: Scope) -> None:
     """Report `$(…)` that cannot be read, leads nowhere, or may not stand where it does."""
-    for text in texts(scope.spec, ("spec",)):
+    for text in scope.texts:
         if "$(" not in text.text:
             continue
         if text.substituted:

@@ -10,6 +10,7 @@ from adutora.spec.pipeline import Pipeline, PipelineSpec, Stage
 from adutora.spec.project import EMBEDDED, EMBEDDED_ONLINE, Connection, Project
 from adutora.spec.scalars import Duration
 from adutora.spec.yamlfile import MAX_FINDINGS, Document, Where
+from adutora.validate.fields import Text, texts
 from adutora.validate.neighbours import Age, Key, Neighbours, Writer, keys_of
 from adutora.validate.structural import Checked
 
@@ -131,6 +132,20 @@ class Scope(Report):
             path = (*STAGES, index)
             if self.checked.original(path) not in self.checked.damaged:
                 yield path, stage
+
+    @cached_property
+    def texts(self) -> tuple[Text, ...]:
+        """Every text of the spec."""
+        return tuple(texts(self.spec, ("spec",)))
+
+    @cached_property
+    def stage_texts(self) -> tuple[tuple[Text, ...], ...]:
+        """Every text of each stage."""
+        out: list[list[Text]] = [[] for _ in self.spec.stages]
+        for text in self.texts:
+            if text.path[:2] == STAGES:
+                out[int(text.path[2])].append(text)
+        return tuple(map(tuple, out))
 
     def blocks(self, kind: str) -> Iterator[tuple[Where, Any]]:
         """Blocks of one stage type, with their paths."""
