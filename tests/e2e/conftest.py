@@ -23,6 +23,11 @@ ROOT = Path(__file__).parents[2]
 NAMESPACE = "adutora"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the file that takes longest, that the others fit beside it."""
+    items.sort(key=lambda item: item.path.name != "test_spark.py")
+
+
 @dataclass
 class Platform:
     """What a user of the installed platform has at hand."""

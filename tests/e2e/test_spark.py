@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -125,12 +126,36 @@ def numbers(platform: Platform, name: str, query: str, **more: Any) -> str:
     return f"{NAMESPACE}.{name}"
 
 
+CONNECT = "import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), 4)"
+
+
+def reaches(platform: Platform, pod: str, host: str, port: int) -> bool:
+    """Whether a connection can be made from within a pod."""
+    try:
+        platform.kubectl.run("exec", pod, "--", "python", "-c", CONNECT, host, str(port))
+    except KubectlError as error:
+        if re.search("TimeoutError|ConnectionRefusedError|OSError", str(error)):
+            return False
+        raise
+    return True
+
+
 def test_an_executor_killed_in_the_middle_is_replaced(platform: Platform, gone: list[str]) -> None:
+    """And what each may reach: an executor its driver, but not the API server; others not the driver."""
     gone.append("spark-lost")
     dag = numbers(platform, "spark-lost", SHUFFLED)
     run = platform.airflow.started(dag)
     first = running(platform, "spark-lost", "executor")
-    time.sleep(6)  # it has registered, and computes
+    (driver,) = pods(platform, "spark-lost", "stage")
+    ways = [
+        (first, driver["status"]["podIP"], 7078),
+        (first, "kubernetes.default.svc", 443),
+        ("deployment/airflow-api-server", driver["status"]["podIP"], 7078),
+    ]
+    with ThreadPoolExecutor() as pool:
+        reached = list(pool.map(lambda way: reaches(platform, *way), ways))
+    assert reached == [True, False, False]
+    time.sleep(2)  # it has registered, and computes
     platform.kubectl.run("delete", "pod", first, "--grace-period=0", "--force")
     assert running(platform, "spark-lost", "executor") != first
     assert platform.airflow.ended(dag, run, 300) == "success"
