@@ -59,8 +59,8 @@ lint: $(READY) $(READY_PLATFORM) ## Format, lint, types and import rules, withou
 	@$(STEP) "ruff check" $(BIN)/ruff check --quiet .
 	@$(STEP) "ruff format" $(BIN)/ruff format --check --quiet .
 	@$(STEP) "mypy --strict" $(BIN)/mypy --strict
-	@MYPYPATH=operators:dags $(STEP) "mypy --strict, operator and Airflow side" \
-	  $(PLATFORM)/mypy --strict -p adutora_operator -p adutora_airflow
+	@MYPYPATH=operators:dags $(STEP) "mypy --strict, operator, Airflow side and benchmarks" \
+	  $(PLATFORM)/mypy --strict -p adutora_operator -p adutora_airflow -p bench
 	@PYTHONPATH=operators:dags $(STEP) "import rules" $(BIN)/lint-imports --no-logo
 
 .PHONY: servers

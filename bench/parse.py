@@ -145,7 +145,7 @@ def product(folder: Path, configs: list[Json]) -> Side:
     for version, config in enumerate(configs, start=1):
         dag_id = f"{config['namespace']}.{config['name']}"
         filled.keep(dag_id, 1, config)
-        filled.show(dag_id, History(f"uid-{version}", config["namespace"], config["name"], [(version, 1)]))
+        filled.show(dag_id, History(f"uid-{version}", config["namespace"], config["name"], [(version, 1)]), version)
     filled.publish(len(configs), len(configs))
     env = clean_env(home, **chart_env(home), ADUTORA_BUNDLE_ROOT=str(root))
     env |= {"PYTHONPATH": f"{ROOT / 'dags'}:{ROOT}", "ADUTORA_IMAGES": json.dumps({"default": IMAGE})}

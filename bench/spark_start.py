@@ -89,7 +89,7 @@ class Logs:
 
 def first_job(events: list[Json]) -> float:
     """When the first job began, in seconds since the epoch."""
-    return min(each["Submission Time"] for each in events if each["Event"] == "SparkListenerJobStart") / 1000
+    return min(float(each["Submission Time"]) for each in events if each["Event"] == "SparkListenerJobStart") / 1000
 
 
 def properties(events: list[Json], logs: Logs) -> dict[str, str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.cluster.paths import CLUSTER_CACHE
 
 STORAGE = CLUSTER_CACHE / "images" / "storage"
-MOST_LAYERS = 200
+MOST_LAYERS = 1000  # with too few, the large ones that seldom change go too, and take minutes to build anew
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 
 
