@@ -12,8 +12,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from kubernetes.client import CoreV1Api  # type: ignore[import-untyped]
-from kubernetes.client.exceptions import ApiException  # type: ignore[import-untyped]
+from kubernetes.client import CoreV1Api
+from kubernetes.client.exceptions import ApiException
 from urllib3.exceptions import HTTPError
 
 from adutora.dagconfig import Json
