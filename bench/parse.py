@@ -118,7 +118,13 @@ def used(pid: int) -> float:
 def clean_env(home: Path, **more: str) -> dict[str, str]:
     """The environment of an Airflow that knows nothing of the caller's."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("AIRFLOW", "ADUTORA", "PYTHON"))}
-    return {**kept, "AIRFLOW_HOME": str(home), "AIRFLOW__CORE__LOAD_EXAMPLES": "False", "DO_NOT_TRACK": "1", **more}
+    own = {
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_STORAGE_PATH": str(home / "bundles"),  # else links of another run are found
+        "DO_NOT_TRACK": "1",
+    }
+    return {**kept, **own, **more}
 
 
 def chart_env(home: Path) -> dict[str, str]:
