@@ -34,13 +34,7 @@ class PodTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait."""
-        from airflow.providers.cncf.kubernetes.hooks.kubernetes import AsyncKubernetesHook
-        from kubernetes_asyncio.client import CoreV1Api
-
-        # Unlike the hook that makes the pod, this one does not find out by itself that it runs in the cluster.
-        inside = "KUBERNETES_SERVICE_HOST" in os.environ
-        async with AsyncKubernetesHook(conn_id=None, in_cluster=inside).get_conn() as client:
-            api = CoreV1Api(client)
+        async with _connected() as api:
             log = asyncio.create_task(self._follow(api))
             try:
                 await self._end(api)
@@ -49,6 +43,20 @@ class PodTrigger(BaseTrigger):
             finally:
                 log.cancel()
         yield TriggerEvent({"name": self.name})  # type: ignore[no-untyped-call]
+
+    async def on_kill(self) -> None:
+        """Remove the pod with its task: it was marked or cleared, or its run has taken too long."""
+        async with _connected() as api:
+            while True:  # Airflow gives it half a minute
+                try:
+                    answer = await api.delete_namespaced_pod(self.name, self.namespace, _preload_content=False)
+                    await answer.read()
+                    if answer.status != NOT_FOUND:
+                        _good(answer)
+                    return
+                except Exception as error:
+                    self.log.warning("The pod is not removed yet: %s", error)
+                    await asyncio.sleep(PAUSE)
 
     async def _end(self, api: Any) -> None:
         """Return when the pod has ended or gone."""
@@ -112,6 +120,17 @@ class PodTrigger(BaseTrigger):
         if moment > self.since:
             self.log.info("%s", text)
             self.since = moment
+
+
+@contextlib.asynccontextmanager
+async def _connected() -> AsyncIterator[Any]:
+    from airflow.providers.cncf.kubernetes.hooks.kubernetes import AsyncKubernetesHook
+    from kubernetes_asyncio.client import CoreV1Api
+
+    # Unlike the hook that makes the pod, this one does not find out by itself that it runs in the cluster.
+    inside = "KUBERNETES_SERVICE_HOST" in os.environ
+    async with AsyncKubernetesHook(conn_id=None, in_cluster=inside).get_conn() as client:
+        yield CoreV1Api(client)
 
 
 def _good(answer: Any) -> Any:

@@ -64,6 +64,10 @@ class Judge:
         found = await loop.run_in_executor(self._thread, self._validated, project)
         return _verdict(found.diagnostics, found.project is not None, "InvalidSpec")
 
+    async def answer(self) -> None:
+        """Return once all that was asked before has its answer."""
+        await asyncio.get_running_loop().run_in_executor(self._thread, lambda: None)
+
     def close(self) -> None:
         """Stop after the call at hand."""
         self._thread.shutdown(wait=False, cancel_futures=True)

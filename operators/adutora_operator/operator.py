@@ -113,9 +113,12 @@ class Operator:
                 metrics.DELAYED.set(self._queue.delayed)
 
     async def beat(self) -> None:
-        """Give the workers something to do: a pulse that stops tells that none of them is left."""
+        """Give workers and judge something to do: a pulse that stops tells that none of them is left."""
         while True:
             self._queue.add(HEARTBEAT)
+            self.pulse.asked = time.monotonic()
+            await self._judge.answer()
+            self.pulse.asked = None
             await asyncio.sleep(BEAT_EVERY)
 
     async def poll(self) -> None:

@@ -14,9 +14,13 @@ MAX_AGE: Final = 60.0
 
 @dataclass
 class Pulse:
-    """When work last ended, in seconds of the monotonic clock. An idle operator gets work for this alone."""
+    """When work last ended, and since when the judge owes an answer, in seconds of the monotonic clock.
+
+    An idle operator gets work for this alone. Work that needs no verdict goes on where the judge stands still.
+    """
 
     last: float = field(default_factory=time.monotonic)
+    asked: float | None = None
 
     def beat(self) -> None:
         """Note that work ended."""
@@ -26,7 +30,7 @@ class Pulse:
     @property
     def age(self) -> float:
         """Seconds since."""
-        return time.monotonic() - self.last
+        return time.monotonic() - min(self.last, self.last if self.asked is None else self.asked)
 
 
 async def serve(pulse: Pulse, health_port: int, metrics_port: int) -> list[web.AppRunner]:

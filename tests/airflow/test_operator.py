@@ -232,6 +232,20 @@ def test_the_trigger_fires_at_the_end(start: Start, node: Node, monkeypatch: pyt
     assert asyncio.run(wait()).payload == {"name": pod["metadata"]["name"]}
 
 
+def test_a_killed_trigger_takes_the_pod_with_it(start: Start, node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    import asyncio
+
+    monkeypatch.setenv("ADUTORA_DEFER_AFTER", "1")
+    task = start(STAGE)
+    node.status(node.next(), "Running", {"running": {}})
+    deferred = task.join().error
+    assert isinstance(deferred, TaskDeferred)
+    assert len(node.pods()) == 1
+    for _ in range(2):  # the second time it has gone
+        asyncio.run(asyncio.wait_for(deferred.trigger.on_kill(), 20))
+        assert node.pods() == []
+
+
 def test_the_trigger_knows_that_it_runs_in_the_cluster(
     server: ApiServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

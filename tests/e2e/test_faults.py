@@ -179,7 +179,7 @@ def test_an_evicted_pod_is_made_again(platform: Platform, gone: list[str]) -> No
 
 def test_a_long_wait_is_handed_to_the_triggerer(platform: Platform, gone: list[str]) -> None:
     gone.append("long")
-    script = "import time\nfor n in range(75): time.sleep(1)\nprint('said at the end', flush=True)"
+    script = "import time\nprint('said at the start', flush=True)\ntime.sleep(75)\nprint('said at the end', flush=True)"
     dag = deployed(
         platform,
         "long",
@@ -187,10 +187,33 @@ def test_a_long_wait_is_handed_to_the_triggerer(platform: Platform, gone: list[s
          "resources": {"cpu": "50m"}},
         defaults={"retries": 0},
     )  # fmt: skip
-    run = platform.airflow.succeed(dag)
+    run = platform.airflow.started(dag)
+    running_pod(platform, "long")
+    wait_for("its first line", lambda: "said at the start" in platform.airflow.log(dag, run, "wait"), 30)
+    assert platform.airflow.tasks(dag, run)["wait"]["state"] == "running"
+    assert platform.airflow.ended(dag, run) == "success"
     log = platform.airflow.log(dag, run, "wait")
     assert "the triggerer waits for it" in log
     assert "said at the end" in log
+
+
+def test_a_long_wait_ends_with_its_task_or_run(platform: Platform, gone: list[str]) -> None:
+    """In the triggerer too: of a task that somebody marks, and of a run that takes too long, no pod is left."""
+    names = ["marked", "too-long"]
+    gone += names
+    stage = {
+        "name": "wait", "resources": {"cpu": "50m"},
+        "container": {"image": "adutora/stages:dev", "command": ["python", "-c", "import time; time.sleep(900)"]},
+    }  # fmt: skip
+    dags = [deployed(platform, names[0], stage), deployed(platform, names[1], stage, timeout="75s")]
+    starts = [platform.airflow.started(dag) for dag in dags]
+    task = [f"/dags/{dag}/dagRuns/{run}/taskInstances/wait" for dag, run in zip(dags, starts, strict=True)]
+    wait_for("the triggerer", lambda: platform.airflow.get(task[0])["state"] == "deferred", 150)
+    assert pods(platform, names[0])
+    platform.airflow.request("PATCH", task[0], json={"new_state": "failed"}).raise_for_status()
+    assert [platform.airflow.ended(dag, run, 150) for dag, run in zip(dags, starts, strict=True)] == ["failed"] * 2
+    for name in names:
+        wait_for(f"the end of the pod of {name}", lambda name=name: not pods(platform, name), 60)  # type: ignore[misc]
 
 
 def test_an_image_that_is_not_there(platform: Platform, gone: list[str]) -> None:

@@ -1,6 +1,7 @@
 """The probe answers by the age of the last loop."""
 
 import asyncio
+import threading
 import time
 
 import aiohttp
@@ -42,6 +43,31 @@ def test_workers_without_work_have_a_pulse() -> None:
         tasks = [asyncio.create_task(each()) for each in (operator.work, operator.beat)]
         async with asyncio.timeout(5):
             while operator.pulse.last == 0:
+                await asyncio.sleep(0.01)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        operator.close()
+
+    asyncio.run(main())
+
+
+def test_a_judge_that_stands_still_is_no_pulse(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever else is done meanwhile."""
+    monkeypatch.setattr("adutora_operator.operator.BEAT_EVERY", 0.01)
+    stands, going = threading.Event(), threading.Event()
+
+    async def main() -> None:
+        operator = Operator(Settings(), Api(lambda: pytest.fail("no request is due"), lambda _: None), None)
+        tasks = [asyncio.create_task(each()) for each in (operator.work, operator.beat)]
+        operator._judge._thread.submit(lambda: (stands.set(), going.wait(30)))  # type: ignore[func-returns-value]
+        await asyncio.to_thread(stands.wait, 5)
+        await asyncio.sleep(0.5)
+        operator.pulse.beat()
+        assert operator.pulse.age > 0.3
+        going.set()
+        async with asyncio.timeout(5):
+            while operator.pulse.age > 0.2:
                 await asyncio.sleep(0.01)
         for task in tasks:
             task.cancel()

@@ -1,0 +1,113 @@
+"""What starts runs, with Airflow's own clock and events: cron, catch-up, tables, and the pause between them."""
+
+import datetime as dt
+import time
+from typing import Any
+
+import pytest
+
+from tests.e2e.conftest import NAMESPACE, Platform, pipeline, sql
+from tests.e2e.kubectl import wait_for
+
+pytestmark = pytest.mark.cluster
+PAUSE = 20
+
+
+def deployed(platform: Platform, name: str, *stages: dict[str, Any], **spec: Any) -> str:
+    platform.apply(pipeline(name, *stages, **spec))
+    platform.ready(name)
+    return f"{NAMESPACE}.{name}"
+
+
+def runs(platform: Platform, dag: str, how: str = "asset_triggered") -> list[dict[str, Any]]:
+    """Runs that began in one way, the oldest first."""
+    found = platform.airflow.get(f"/dags/{dag}/dagRuns", order_by="id", limit=100)["dag_runs"]
+    return [each for each in found if each["run_type"] == how]
+
+
+def succeeded(platform: Platform, dag: str, count: int, how: str = "asset_triggered") -> list[dict[str, Any]]:
+    """Wait until so many runs have succeeded."""
+
+    def probe() -> list[dict[str, Any]] | None:
+        found = [each for each in runs(platform, dag, how) if each["state"] == "success"]
+        return found if len(found) >= count else None
+
+    return wait_for(f"{count} runs of {dag}", probe, 180, every=1)
+
+
+def begun(platform: Platform, dag: str, run: dict[str, Any], task: str) -> dt.datetime:
+    return dt.datetime.fromisoformat(platform.airflow.tasks(dag, run["dag_run_id"])[task]["start_date"])
+
+
+def written(name: str) -> dict[str, Any]:
+    """A pipeline's parts: it writes the number that it is given."""
+    return {
+        "stages": [sql("a", "SELECT $(params.n) AS n", f"bronze.{name}")],
+        "params": [{"name": "n", "type": "integer", "default": 0}],
+    }
+
+
+def test_tables_start_runs_when_they_change_and_not_too_often(platform: Platform, gone: list[str]) -> None:
+    gone += ["tick", "tock", "either", "both"]
+    tick, tock = (
+        deployed(platform, name, *(parts := written(name))["stages"], params=parts["params"])
+        for name in ("tick", "tock")
+    )
+    read = [{"table": "bronze.tick"}, {"table": "bronze.tock"}]
+    tables = [each["table"] for each in read]
+    either = deployed(
+        platform, "either", sql("a", "SELECT n FROM bronze.tick", "silver.either", inputs=read[:1]),
+        triggers=[{"assets": {"any": tables}, "minInterval": f"{PAUSE}s"}],
+    )  # fmt: skip
+    both = deployed(
+        platform, "both", sql("a", "SELECT n FROM bronze.tick UNION ALL FROM bronze.tock", "silver.both", inputs=read),
+        triggers=[{"assets": {"all": tables}}],
+    )  # fmt: skip
+    platform.airflow.succeed(tick, n=1)
+    succeeded(platform, either, 1)
+    platform.airflow.succeed(tick, n=1)  # the same row once more
+    platform.airflow.succeed(tick, n=2)
+    first, second = succeeded(platform, either, 2)
+    assert begun(platform, either, second, "a") - begun(platform, either, first, "a") > dt.timedelta(seconds=PAUSE - 5)
+    assert runs(platform, both) == [], "one of two tables is not all"
+    platform.airflow.succeed(tock, n=3)
+    succeeded(platform, both, 1)
+    assert platform.table("silver.both")[1:] == [["2"], ["3"]]
+    assert platform.table("silver.either")[1:] == [["2"]]
+    succeeded(platform, either, 3)
+    assert len(runs(platform, either)) == 3, "a table that did not change starts no run"
+
+
+def test_the_clock_starts_runs_and_suspend_stops_it(platform: Platform, gone: list[str]) -> None:
+    gone.append("minutely")
+    cron = [{"cron": "* * * * *", "timezone": "America/Sao_Paulo"}]
+    stage = sql("a", "SELECT 1 AS n", "bronze.minutely")
+    dag = deployed(platform, "minutely", stage, triggers=cron)
+    succeeded(platform, dag, 1, "scheduled")
+    wait_for("its last run", lambda: _last_run(platform, "minutely") == "success", 60)
+    deployed(platform, "minutely", stage, triggers=cron, suspend=True)
+    wait_for("the pause", lambda: (platform.airflow.dag(dag) or {})["is_paused"], 60)
+    time.sleep(3)
+    before = len(runs(platform, dag, "scheduled"))
+    time.sleep(65)
+    assert len(runs(platform, dag, "scheduled")) == before
+
+
+def _last_run(platform: Platform, name: str) -> str | None:
+    """State of the last run, as `kubectl get pipelines` tells it."""
+    status = (platform.kubectl.get("pipeline", name) or {}).get("status", {})
+    return (status.get("lastRun") or {}).get("state")
+
+
+def test_catch_up_runs_every_day_that_was_missed(platform: Platform, gone: list[str]) -> None:
+    gone.append("missed")
+    today = dt.datetime.now(dt.UTC).date()
+    start = today - dt.timedelta(days=3)
+    stage = {**sql("a", "SELECT $(run.date) AS day"), "output": {"table": "bronze.missed", "mode": "append"}}
+    dag = deployed(
+        platform, "missed", stage, triggers=[{"cron": "0 0 * * *", "startDate": start.isoformat(), "catchup": True}],
+    )  # fmt: skip
+    succeeded(platform, dag, 3, "scheduled")
+    days = [str(start + dt.timedelta(days=number)) for number in range(4)]
+    assert {day for (day,) in platform.table("bronze.missed")[1:]} <= set(days)
+    assert len(platform.table("bronze.missed")) - 1 == len(runs(platform, dag, "scheduled"))
