@@ -201,9 +201,10 @@ def test_a_long_wait_ends_with_its_task_or_run(platform: Platform, gone: list[st
     """In the triggerer too: of a task that somebody marks, and of a run that takes too long, no pod is left."""
     names = ["marked", "too-long"]
     gone += names
+    script = "import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: sys.exit()); time.sleep(900)"
     stage = {
         "name": "wait", "resources": {"cpu": "50m"},
-        "container": {"image": "adutora/stages:dev", "command": ["python", "-c", "import time; time.sleep(900)"]},
+        "container": {"image": "adutora/stages:dev", "command": ["python", "-c", script]},
     }  # fmt: skip
     dags = [deployed(platform, names[0], stage), deployed(platform, names[1], stage, timeout="75s")]
     starts = [platform.airflow.started(dag) for dag in dags]
