@@ -19,7 +19,7 @@ class ModelServiceSpec(Spec):
 
 
 class ModelService(Spec):
-    """A model server that follows an alias."""
+    """A model server that follows an alias. Not served in this version."""
 
     apiVersion: Literal["adutora.dev/v1alpha1"] = Field(description=f"`{API_VERSION}`")
     kind: Literal["ModelService"] = Field(description="`ModelService`")
