@@ -1,7 +1,9 @@
 """What starts runs, with Airflow's own clock and events: cron, catch-up, tables, and the pause between them."""
 
 import datetime as dt
+import secrets
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,10 +15,21 @@ pytestmark = pytest.mark.cluster
 PAUSE = 20
 
 
-def deployed(platform: Platform, name: str, *stages: dict[str, Any], **spec: Any) -> str:
-    platform.apply(pipeline(name, *stages, **spec))
+def deployed(platform: Platform, name: str, stage: dict[str, Any], **spec: Any) -> str:
+    platform.apply(pipeline(name, stage, **spec))
     platform.ready(name)
     return f"{NAMESPACE}.{name}"
+
+
+@pytest.fixture
+def fresh(gone: list[str]) -> Callable[[str], str]:
+    """A name that no pipeline had before: Airflow keeps the runs of one that is gone, and counts them."""
+
+    def name(stem: str) -> str:
+        gone.append(f"{stem}-{secrets.token_hex(3)}")
+        return gone[-1]
+
+    return name
 
 
 def runs(platform: Platform, dag: str, how: str = "asset_triggered") -> list[dict[str, Any]]:
@@ -39,28 +52,22 @@ def begun(platform: Platform, dag: str, run: dict[str, Any], task: str) -> dt.da
     return dt.datetime.fromisoformat(platform.airflow.tasks(dag, run["dag_run_id"])[task]["start_date"])
 
 
-def written(name: str) -> dict[str, Any]:
-    """A pipeline's parts: it writes the number that it is given."""
-    return {
-        "stages": [sql("a", "SELECT $(params.n) AS n", f"bronze.{name}")],
-        "params": [{"name": "n", "type": "integer", "default": 0}],
-    }
+def written(table: str) -> dict[str, Any]:
+    """A pipeline that writes the number that it is given."""
+    stage = sql("a", "SELECT $(params.n) AS n", table)
+    return {"stage": stage, "params": [{"name": "n", "type": "integer", "default": 0}]}
 
 
-def test_tables_start_runs_when_they_change_and_not_too_often(platform: Platform, gone: list[str]) -> None:
-    gone += ["tick", "tock", "either", "both"]
-    tick, tock = (
-        deployed(platform, name, *(parts := written(name))["stages"], params=parts["params"])
-        for name in ("tick", "tock")
-    )
-    read = [{"table": "bronze.tick"}, {"table": "bronze.tock"}]
-    tables = [each["table"] for each in read]
+def test_tables_start_runs_when_they_change_and_not_too_often(platform: Platform, fresh: Callable[[str], str]) -> None:
+    tables = [f"bronze.{stem}_{secrets.token_hex(3)}" for stem in ("tick", "tock")]
+    tick, tock = (deployed(platform, fresh("writes"), **written(table)) for table in tables)
+    read = [{"table": table} for table in tables]
     either = deployed(
-        platform, "either", sql("a", "SELECT n FROM bronze.tick", "silver.either", inputs=read[:1]),
+        platform, fresh("either"), sql("a", f"SELECT n FROM {tables[0]}", "silver.either", inputs=read[:1]),
         triggers=[{"assets": {"any": tables}, "minInterval": f"{PAUSE}s"}],
     )  # fmt: skip
     both = deployed(
-        platform, "both", sql("a", "SELECT n FROM bronze.tick UNION ALL FROM bronze.tock", "silver.both", inputs=read),
+        platform, fresh("both"), sql("a", " UNION ALL ".join(f"FROM {each}" for each in tables), "silver.both", inputs=read),
         triggers=[{"assets": {"all": tables}}],
     )  # fmt: skip
     platform.airflow.succeed(tick, n=1)
@@ -78,14 +85,14 @@ def test_tables_start_runs_when_they_change_and_not_too_often(platform: Platform
     assert len(runs(platform, either)) == 3, "a table that did not change starts no run"
 
 
-def test_the_clock_starts_runs_and_suspend_stops_it(platform: Platform, gone: list[str]) -> None:
-    gone.append("minutely")
+def test_the_clock_starts_runs_and_suspend_stops_it(platform: Platform, fresh: Callable[[str], str]) -> None:
+    name = fresh("minutely")
     cron = [{"cron": "* * * * *", "timezone": "America/Sao_Paulo"}]
     stage = sql("a", "SELECT 1 AS n", "bronze.minutely")
-    dag = deployed(platform, "minutely", stage, triggers=cron)
+    dag = deployed(platform, name, stage, triggers=cron)
     succeeded(platform, dag, 1, "scheduled")
-    wait_for("its last run", lambda: _last_run(platform, "minutely") == "success", 60)
-    deployed(platform, "minutely", stage, triggers=cron, suspend=True)
+    wait_for("its last run", lambda: _last_run(platform, name) == "success", 60)
+    deployed(platform, name, stage, triggers=cron, suspend=True)
     wait_for("the pause", lambda: (platform.airflow.dag(dag) or {})["is_paused"], 60)
     time.sleep(3)
     before = len(runs(platform, dag, "scheduled"))
@@ -99,14 +106,13 @@ def _last_run(platform: Platform, name: str) -> str | None:
     return (status.get("lastRun") or {}).get("state")
 
 
-def test_catch_up_runs_every_day_that_was_missed(platform: Platform, gone: list[str]) -> None:
-    gone.append("missed")
-    today = dt.datetime.now(dt.UTC).date()
+def test_catch_up_runs_every_day_that_was_missed(platform: Platform, fresh: Callable[[str], str]) -> None:
+    table, today = f"bronze.missed_{secrets.token_hex(3)}", dt.datetime.now(dt.UTC).date()
     start = today - dt.timedelta(days=3)
-    stage = {**sql("a", "SELECT $(run.date) AS day"), "output": {"table": "bronze.missed", "mode": "append"}}
+    stage = {**sql("a", "SELECT $(run.date) AS day"), "output": {"table": table, "mode": "append"}}
     dag = deployed(
-        platform, "missed", stage, triggers=[{"cron": "0 0 * * *", "startDate": start.isoformat(), "catchup": True}],
+        platform, fresh("missed"), stage, triggers=[{"cron": "0 0 * * *", "startDate": start.isoformat(), "catchup": True}],
     )  # fmt: skip
     days = [[str(start + dt.timedelta(days=number))] for number in range(4)]
     succeeded(platform, dag, len(days), "scheduled")
-    assert sorted(platform.table("bronze.missed")[1:])[: len(days)] == days  # at midnight there is one more
+    assert sorted(platform.table(table)[1:])[: len(days)] == days  # at midnight there is one more
