@@ -77,7 +77,7 @@ e2e: $(READY_PLATFORM) cluster-bin ## The tests that need a cluster, alone; KEEP
 
 .PHONY: cluster-bin
 cluster-bin: ## Build the programs of the cluster for tests: Kubernetes, helm, CoreDNS; once, into the cache
-	@$(STEP) "programs of the cluster" tools/cluster bin >/dev/null
+	@tools/cluster-bin
 
 .PHONY: cluster-up
 cluster-up: cluster-bin ## Start a Kubernetes of one node with our images and the platform

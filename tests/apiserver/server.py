@@ -26,7 +26,7 @@ OPERATOR = "system:serviceaccount:adutora:adutora-operator"
 DRIVER = "system:serviceaccount:team:adutora-spark"
 SERVICE_ACCOUNTS = "system:serviceaccounts"
 USERS = {"admin": "system:masters", "alice": "", "bob": "", OPERATOR: SERVICE_ACCOUNTS, DRIVER: SERVICE_ACCOUNTS}
-PROGRAMS = ("etcd", "kube-apiserver", "kubectl")
+PROGRAMS = ("etcd", "kube-apiserver", "kubectl", "kube-controller-manager")
 
 
 def free_port() -> int:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.apiserver.conftest import built
 from tests.apiserver.objects import pipeline, project, revisions, up_to_date
 from tests.apiserver.running import OperatorProcess
 from tests.apiserver.server import ApiServer, Client, wait_for
@@ -22,9 +23,8 @@ ALL = {"apiGroups": ["adutora.dev"], "resources": ["*"], "verbs": ["*"]}
 
 @pytest.fixture(scope="module")
 def policies(server: ApiServer) -> Iterator[None]:
+    built("helm")
     helm = binaries.path("helm")
-    if not helm.exists():
-        pytest.skip("helm is not built")
     command = [
         helm, "template", "x", CHART, "--namespace=adutora", "--show-only=templates/admission.yaml",
         "--set=global.adutora.namespaces={team}", "--kube-version=1.34.4",

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.apiserver.conftest import built
 from tests.apiserver.server import DRIVER, ApiServer, Client, wait_for
 from tests.cluster import binaries
 
@@ -46,9 +47,8 @@ EXECUTOR: Pod = {
 @pytest.fixture(scope="module")
 def driver(server: ApiServer) -> Iterator[Client]:
     """A driver, with the rights and under the policy of the chart."""
+    built("helm")
     helm = binaries.path("helm")
-    if not helm.exists():
-        pytest.skip("helm is not built")
     files = ("templates/spark/rbac.yaml", "templates/spark/admission.yaml")
     command = [
         helm, "template", "x", CHART, "--namespace=adutora", *(f"--show-only={each}" for each in files),

@@ -21,7 +21,7 @@ def helm() -> Helm:
     """helm, without a cluster."""
     program = helm_program()
     if program is None:
-        not_run("helm is not there: `make cluster-up` builds it, or set HELM")
+        not_run("helm is not there: `make cluster-bin` builds it with Go, or set HELM")
     return Helm(program)
 
 
@@ -33,7 +33,7 @@ def umbrella(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def official(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """charts/adutora-platform with Airflow's own chart."""
+    """charts/adutora-platform with Airflow's own chart. Who has no copy may do without, with CI=true too; that is told."""
     chart = os.environ.get("AIRFLOW_CHART")
     if not chart:
         pytest.skip("no copy of Airflow's chart is given (AIRFLOW_CHART=FILE)")
