@@ -34,9 +34,9 @@ class Release:
         return done.stdout
 
     def install(self, *words: str) -> None:
-        """Install or upgrade as tools/install-platform does."""
+        """Install or upgrade as tools/e2e does."""
         done = subprocess.run(
-            ["tools/install-platform", "--set", SERVED, *words],
+            ["tools/install-platform", "--values", "tests/e2e/values.yaml", "--set", SERVED, *words],
             cwd=ROOT, env=self.env, capture_output=True, text=True, check=False, timeout=1800,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
