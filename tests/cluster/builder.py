@@ -44,6 +44,11 @@ def _tidy() -> None:
             buildah("rmi", "--prune")
 
 
+def pull(reference: str) -> None:
+    """Have Docker's engine pull an image, even where it has one of this name: that may be a stand-in of ours."""
+    run(["docker", "pull", reference])
+
+
 def save(reference: str, file: Path) -> None:
     """Write an image as an archive that containerd and kind can load."""
     unfinished = file.with_suffix(f".{os.getpid()}")

@@ -18,6 +18,11 @@ def names() -> dict[str, int]:
     return {file.parent.name: int(json.loads(file.read_text())["slot"]) for file in RUNS.glob("*/site.json")}
 
 
+def by_kind() -> bool:
+    """Whether clusters of this machine are kind's."""
+    return shutil.which("kind") is not None and builder.docker()
+
+
 def create(name: str) -> Node | Kind:
     """The cluster of this name; a new one gets a folder and a free slot, and nothing runs yet.
 
@@ -43,4 +48,4 @@ def find(name: str) -> Node | Kind:
         there = f"; there are: {', '.join(names())}" if names() else ""
         raise SystemExit(f"there is no cluster {name!r}: tools/cluster --name {name} up{there}")
     site = Site(name, slot)
-    return Kind(site) if shutil.which("kind") and builder.docker() else Node(site)
+    return Kind(site) if by_kind() else Node(site)

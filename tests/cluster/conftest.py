@@ -18,7 +18,6 @@ from tests.cluster import binaries, clusters, images
 from tests.cluster.node import Node
 
 OWN = f"pytest-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}"
-IMAGE = "docker.io/library/redis:7"  # it has a shell and Python
 WANTED = {"Linux": sys.platform == "linux", "root": os.geteuid() == 0}
 
 
@@ -32,14 +31,20 @@ def asked(request: pytest.FixtureRequest) -> None:
 
 
 @pytest.fixture(scope="session")
-def cluster(asked: None) -> Iterator[Node]:
+def our_node(asked: None) -> None:
+    """Before anything is created: clusters of this machine are nodes of our own."""
+    if clusters.by_kind():
+        pytest.skip("these tests look into a node of our own, and this machine has kind's")
+
+
+@pytest.fixture(scope="session")
+def cluster(our_node: None) -> Iterator[Node]:
     """A cluster that is up, with an image that has a shell."""
     given = os.environ.get("ADUTORA_CLUSTER")
     made = clusters.create(given or OWN)
-    if not isinstance(made, Node):
-        pytest.skip("these tests look into a node of our own, and this machine has kind's")
+    assert isinstance(made, Node)
     made.up()
-    made.load_image(images.ensure("redis"))
+    made.load_image(images.stand_in("redis"))
     yield made
     if not given:
         made.down()
@@ -92,7 +97,8 @@ def pod() -> Pod:
 
     def make(name: str, *command: str, labels: dict[str, str] | None = None, **spec: Any) -> dict[str, Any]:
         secure = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
-        container = {"name": "c", "image": IMAGE, "command": list(command), "securityContext": secure}
+        image = images.stand_in("redis").reference  # unlike the public one it has Python
+        container = {"name": "c", "image": image, "command": list(command), "securityContext": secure}
         container["volumeMounts"] = spec.pop("mounts", [])
         user = {"runAsNonRoot": True, "runAsUser": 999, "seccompProfile": {"type": "RuntimeDefault"}}
         return {

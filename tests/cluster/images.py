@@ -20,7 +20,8 @@ from pathlib import Path
 from tests.cluster import base, binaries, builder
 from tests.cluster.paths import CLUSTER_CACHE, HERE, REPOSITORY, lock
 
-# Images that stand in for public ones, under the names by which the charts ask for them.
+# Images that stand in for public ones, under the names by which the charts ask for them. With Docker's engine, the
+# public ones themselves: our own under their names would stay among the user's images.
 PUBLIC = {
     "postgres": "docker.io/library/postgres:16",
     "redis": "docker.io/library/redis:7",
@@ -51,8 +52,35 @@ def names() -> list[str]:
 
 def ensure(name: str) -> Archive:
     """The archive of an image, built if its key is new. Errors: SystemExit: unknown name, or what the builder says."""
+    if name in PUBLIC and builder.docker():
+        return _public(name)
+    return _ours(name, PUBLIC.get(name, _own_name(name)))
+
+
+def stand_in(name: str) -> Archive:
+    """The archive of an image that stands in for a public one. With Docker's engine it has a name of ours."""
+    return _ours(name, _own_name(name) if builder.docker() else PUBLIC[name])
+
+
+def _own_name(name: str) -> str:
+    return f"docker.io/adutora/{name}:dev"
+
+
+def _public(name: str) -> Archive:
+    """A public image, pulled once."""
+    reference = PUBLIC[name]
+    key = hashlib.sha256(reference.encode()).hexdigest()[:12]
+    archive = Archive(f"public-{name}", reference, key, CLUSTER_CACHE / "images" / f"public-{name}-{key}.tar")
+    if not archive.file.exists():
+        with lock(CLUSTER_CACHE / "images" / ".lock"):
+            if not archive.file.exists():  # another process may have pulled it meanwhile
+                builder.pull(reference)
+                builder.save(reference, archive.file)
+    return archive
+
+
+def _ours(name: str, reference: str) -> Archive:
     dockerfile = _dockerfile(name)
-    reference = PUBLIC.get(name, f"docker.io/adutora/{name}:dev")
     context = _context(name)
     wanted = re.findall(r"^ARG (\w+)", dockerfile.read_text(), re.M)
     known = {"VERSION": version(), "BASE": base.reference()}

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from tests.cluster import builder, images
 from tests.cluster.paths import Site
+from tests.cluster.waiting import until
 
 UNITS = ("kubelet", "containerd")  # of systemd; the others are static pods
 STATIC_PODS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
@@ -53,6 +54,12 @@ class Kind:
             if kill:
                 self._inside(f"pkill -KILL -x {name[:15]}")
             self._switch(name, f"mv {MANIFESTS}/{name}.yaml /etc/kubernetes/{name}.stopped", "stop")
+            # The kubelet ends a static pod some time after its manifest has gone, and not at all if it is back before.
+            until(lambda: not self.running(name), f"{name} does not end")  # noqa: B023
+
+    def running(self, name: str) -> str:
+        """A component's process: its id and when it started; empty where it does not run."""
+        return self._inside(f"ps -o pid=,lstart= -C {name[:15]} || true").strip()
 
     def dead(self, *names: str) -> str:
         """The names of those components that do not run."""

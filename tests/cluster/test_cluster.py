@@ -155,6 +155,7 @@ def test_the_host_reaches_pods_and_services(kubectl: Kubectl, pod: Pod) -> None:
         subprocess.run([*connect(kubectl("get", kind, "server", f"-o=jsonpath={path}"), 6379)], check=True)
 
 
+@pytest.mark.usefixtures("our_node")
 def test_a_second_cluster_vanishes_without_a_trace_and_heals_before() -> None:
     node = clusters.create("pytest-second")
     assert isinstance(node, Node)
@@ -174,6 +175,7 @@ def test_a_second_cluster_vanishes_without_a_trace_and_heals_before() -> None:
     assert not node.site.folder.exists()
 
 
+@pytest.mark.usefixtures("our_node")
 def test_an_up_that_fails_ends_what_it_started(monkeypatch: pytest.MonkeyPatch) -> None:
     node = clusters.create("pytest-fails")
     assert isinstance(node, Node)
