@@ -16,6 +16,7 @@ from adutora.dagconfig import DagConfig, StageConfig
 from tests.cluster import builder, images
 
 pytestmark = pytest.mark.cluster
+MEGABYTES = {"airflow": 248, "operator": 105, "stages": 198, "spark": 734}  # packed
 
 
 class Containers:
@@ -71,6 +72,14 @@ def test_it_runs_as_its_user_without_tools(containers: Containers, name: str, us
     look = "echo $(id -u):$(id -g); command -v pip pip3 uv gcc cc make; python -P -c 'import adutora; print(adutora.__version__)'"
     done = containers.run(name, "sh", "-c", look)
     assert done.stdout.split() == [user, images.version()], done.stderr
+
+
+@pytest.mark.parametrize("name", MEGABYTES)
+def test_it_is_no_larger_than_it_was(name: str) -> None:
+    if builder.docker():
+        pytest.skip("archives of Docker's engine are not packed")
+    size = images.ensure(name).file.stat().st_size / 1e6
+    assert size < 1.1 * MEGABYTES[name], "what grew? Where it is worth it, say so in MEGABYTES"
 
 
 def test_a_stage_runs_in_the_image_of_stages(containers: Containers) -> None:
