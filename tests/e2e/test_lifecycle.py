@@ -77,9 +77,12 @@ def test_delete_removes_dag_revisions_and_pods(platform: Platform, one: Any) -> 
     wait_for("end of the DAG", gone, 60)
 
 
-def test_a_broken_pipeline_says_why_and_its_neighbours_run_on(platform: Platform, one: Any) -> None:
+def test_a_broken_pipeline_says_why_and_its_neighbours_run_on(platform: Platform, one: Any, gone: list[str]) -> None:
     name = one()
+    gone.append("beside-a-broken-one")
+    platform.apply(pipeline("beside-a-broken-one", sql("a", "SELECT 1 AS n", "bronze.beside_a_broken_one")))
     platform.ready(name)
+    platform.ready("beside-a-broken-one")
     one(sql("a", "SELEC 1", f"bronze.{name.replace('-', '_')}"))
 
     def refused() -> dict[str, Any] | None:
@@ -88,6 +91,7 @@ def test_a_broken_pipeline_says_why_and_its_neighbours_run_on(platform: Platform
 
     condition = wait_for("Accepted=False", refused, 30)
     assert "spec.stages[0].sql.query" in condition["message"]
+    platform.airflow.succeed(f"{NAMESPACE}.beside-a-broken-one")
     # The last good revision runs on.
     platform.airflow.succeed(f"{NAMESPACE}.{name}")
     assert len(revisions(platform, name)) == 1
