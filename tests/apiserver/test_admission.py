@@ -140,7 +140,10 @@ def test_who_names_a_secret_may_read_it(policies: None, users: Callable[..., Cli
     assert bob.apply(named(*(f"s{n}" for n in range(200))))[0] == 200
 
 
-def test_who_names_a_service_account_may_create_pods(policies: None, users: Callable[..., Client]) -> None:
+def test_who_names_a_service_account_may_create_pods(
+    policies: None, users: Callable[..., Client], admin: Client
+) -> None:
+    """`admin` tidies up."""
     profiles = [{"name": "big", "serviceAccount": "airflow"}, {"name": "own", "serviceAccount": "adutora-stage"}]
     status, answer = users("alice").apply(project(profiles=profiles))
     assert status == 403
