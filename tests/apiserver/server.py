@@ -62,7 +62,9 @@ class Client:
         """Send a request; return status and answer."""
         content = None if body is None else json.dumps(body)
         answer = self._http.request(method, path, content=content, headers={"Content-Type": kind})
-        return answer.status_code, answer.json() if answer.content else {}
+        # A path that is not served yet is answered in plain text.
+        is_json = answer.headers.get("Content-Type", "").startswith("application/json")
+        return answer.status_code, answer.json() if is_json else {"message": answer.text}
 
     def get(self, plural: str, name: str, namespace: str = "team") -> Json | None:
         status, body = self.call("GET", f"{GROUP}/namespaces/{namespace}/{plural}/{name}")
