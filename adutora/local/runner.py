@@ -243,9 +243,7 @@ class Runner:
         fan = self._fans[one.stage.name]
         fan.running -= 1
         fan.outcomes[one.index] = outcome
-        if stopped:
-            fan.stopped = True
-        elif outcome.exit_code != EXIT_OK and fan.failed is None:
+        if outcome.exit_code != EXIT_OK and not stopped and fan.failed is None:
             outcome.error = f"item {one.index}: {outcome.error}"
             fan.failed = outcome
         if fan.running == 0 and (not fan.waiting or fan.failed or self._interrupts):

@@ -74,7 +74,6 @@ class FanOut:
     running: int = 0
     outcomes: dict[int, Outcome] = field(default_factory=dict)
     failed: Outcome | None = None
-    stopped: bool = False  # an item was, with the run
 
     def outcome(self) -> Outcome:
         """Return one outcome made of those of all items; where none failed but not all were done, an interruption."""
@@ -88,7 +87,7 @@ class FanOut:
         whole.peak_memory = max((each.peak_memory or 0 for each in outcomes), default=None)
         names = sorted({name for each in outcomes for name in each.outputs})
         whole.outputs = {name: [each.outputs.get(name) for each in outcomes] for name in names}
-        if self.failed is None and (self.stopped or self.waiting):
+        if self.failed is None and (self.waiting or any(each.exit_code != EXIT_OK for each in outcomes)):
             whole.exit_code = EXIT_INTERRUPTED
         return whole
 

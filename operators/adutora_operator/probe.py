@@ -30,7 +30,7 @@ class Pulse:
     @property
     def age(self) -> float:
         """Seconds since."""
-        return time.monotonic() - min(self.last, self.last if self.asked is None else self.asked)
+        return time.monotonic() - min(self.last, self.asked or self.last)
 
 
 async def serve(pulse: Pulse, health_port: int, metrics_port: int) -> list[web.AppRunner]:

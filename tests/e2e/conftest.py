@@ -210,3 +210,10 @@ def sql(name: str, query: str, table: str | None = None, **more: Any) -> dict[st
     """A sql stage."""
     out = {"name": name, "sql": {"query": query}, **more}
     return {**out, "output": {"table": table}} if table else out
+
+
+def deployed(platform: Platform, name: str, *stages: dict[str, Any], **spec: Any) -> str:
+    """Apply a Pipeline and wait until it is Ready; returns the id of its DAG."""
+    platform.apply(pipeline(name, *stages, **spec))
+    platform.ready(name)
+    return f"{NAMESPACE}.{name}"

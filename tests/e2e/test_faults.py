@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.cluster import clusters
-from tests.e2e.conftest import NAMESPACE, Platform, pipeline, sql
+from tests.e2e.conftest import NAMESPACE, Platform, deployed, pipeline, sql
 from tests.e2e.kubectl import Kubectl, wait_for
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
@@ -46,12 +46,6 @@ def running_pod(platform: Platform, name: str) -> dict[str, Any]:
         return next((each for each in pods(platform, name) if each["status"].get("phase") == "Running"), None)
 
     return wait_for(f"running pod of {name}", probe, 120)
-
-
-def deployed(platform: Platform, name: str, *stages: dict[str, Any], **spec: Any) -> str:
-    platform.apply(pipeline(name, *stages, **spec))
-    platform.ready(name)
-    return f"{NAMESPACE}.{name}"
 
 
 def tries(platform: Platform, dag: str, run: str, task: str) -> int:

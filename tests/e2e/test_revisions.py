@@ -36,7 +36,7 @@ def test_a_run_after_an_edit_is_of_that_edit(platform: Platform, edited: str) ->
 
 
 def test_a_run_keeps_the_revision_that_it_began_with(platform: Platform, edited: str) -> None:
-    """Its later stages too, and its retries."""
+    """Its later stages too."""
 
     def stages(value: int) -> list[dict[str, Any]]:
         first = {"name": "a", "container": {"image": "adutora/stages:dev", "command": ["sleep", "15"]}}

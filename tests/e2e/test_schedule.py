@@ -8,17 +8,12 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import NAMESPACE, Platform, pipeline, sql
+from tests.e2e.conftest import Platform, deployed, sql
 from tests.e2e.kubectl import wait_for
 
 pytestmark = pytest.mark.cluster
 PAUSE = 20
-
-
-def deployed(platform: Platform, name: str, stage: dict[str, Any], **spec: Any) -> str:
-    platform.apply(pipeline(name, stage, **spec))
-    platform.ready(name)
-    return f"{NAMESPACE}.{name}"
+NUMBER = [{"name": "n", "type": "integer", "default": 0}]
 
 
 @pytest.fixture
@@ -53,14 +48,13 @@ def begun(platform: Platform, dag: str, run: dict[str, Any], task: str) -> dt.da
 
 
 def written(table: str) -> dict[str, Any]:
-    """A pipeline that writes the number that it is given."""
-    stage = sql("a", "SELECT $(params.n) AS n", table)
-    return {"stage": stage, "params": [{"name": "n", "type": "integer", "default": 0}]}
+    """A pipeline's stage that writes the number that it is given."""
+    return sql("a", "SELECT $(params.n) AS n", table)
 
 
 def test_tables_start_runs_when_they_change_and_not_too_often(platform: Platform, fresh: Callable[[str], str]) -> None:
     tables = [f"bronze.{stem}_{secrets.token_hex(3)}" for stem in ("tick", "tock")]
-    tick, tock = (deployed(platform, fresh("writes"), **written(table)) for table in tables)
+    tick, tock = (deployed(platform, fresh("writes"), written(table), params=NUMBER) for table in tables)
     read = [{"table": table} for table in tables]
     either = deployed(
         platform, fresh("either"), sql("a", f"SELECT n FROM {tables[0]}", "silver.either", inputs=read[:1]),

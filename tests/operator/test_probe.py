@@ -1,8 +1,10 @@
 """The probe answers by the age of the last loop."""
 
 import asyncio
+import contextlib
 import threading
 import time
+from collections.abc import AsyncIterator
 
 import aiohttp
 import pytest
@@ -36,18 +38,27 @@ def test_healthy_while_something_is_done() -> None:
     asyncio.run(main())
 
 
-def test_workers_without_work_have_a_pulse() -> None:
-    async def main() -> None:
-        operator = Operator(Settings(), Api(lambda: pytest.fail("no request is due"), lambda _: None), None)
-        operator.pulse.last = 0
-        tasks = [asyncio.create_task(each()) for each in (operator.work, operator.beat)]
-        async with asyncio.timeout(5):
-            while operator.pulse.last == 0:
-                await asyncio.sleep(0.01)
+@contextlib.asynccontextmanager
+async def beating() -> AsyncIterator[Operator]:
+    """An operator that has nothing to do, and has never beaten."""
+    operator = Operator(Settings(), Api(lambda: pytest.fail("no request is due"), lambda _: None), None)
+    operator.pulse.last = 0
+    tasks = [asyncio.create_task(each()) for each in (operator.work, operator.beat)]
+    try:
+        async with asyncio.timeout(20):
+            yield operator
+    finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         operator.close()
+
+
+def test_workers_without_work_have_a_pulse() -> None:
+    async def main() -> None:
+        async with beating() as operator, asyncio.timeout(5):
+            while operator.pulse.last == 0:
+                await asyncio.sleep(0.01)
 
     asyncio.run(main())
 
@@ -58,21 +69,16 @@ def test_a_judge_that_stands_still_is_no_pulse(monkeypatch: pytest.MonkeyPatch) 
     stands, going = threading.Event(), threading.Event()
 
     async def main() -> None:
-        operator = Operator(Settings(), Api(lambda: pytest.fail("no request is due"), lambda _: None), None)
-        tasks = [asyncio.create_task(each()) for each in (operator.work, operator.beat)]
-        operator._judge._thread.submit(lambda: (stands.set(), going.wait(30)))  # type: ignore[func-returns-value]
-        await asyncio.to_thread(stands.wait, 5)
-        await asyncio.sleep(0.5)
-        operator.pulse.beat()
-        assert operator.pulse.age > 0.3
-        going.set()
-        async with asyncio.timeout(5):
-            while operator.pulse.age > 0.2:
-                await asyncio.sleep(0.01)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        operator.close()
+        async with beating() as operator:
+            operator._judge._thread.submit(lambda: (stands.set(), going.wait(30)))  # type: ignore[func-returns-value]
+            await asyncio.to_thread(stands.wait, 5)
+            await asyncio.sleep(0.5)
+            operator.pulse.beat()
+            assert operator.pulse.age > 0.3
+            going.set()
+            async with asyncio.timeout(5):
+                while operator.pulse.age > 0.2:
+                    await asyncio.sleep(0.01)
 
     asyncio.run(main())
 
